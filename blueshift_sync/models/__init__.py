@@ -1,0 +1,8 @@
+"""The mirror of the site's customers and lists, and the audit of what was sent."""
+
+from .audit import ApiCall, RecordResult, SyncRun
+from .customers import Customer
+from .lists import CustomerList, ListMembership
+from .state import SyncState
+
+__all__ = ["ApiCall", "Customer", "CustomerList", "ListMembership", "RecordResult", "SyncRun", "SyncState"]

@@ -1,0 +1,181 @@
+"""The site's `BLUESHIFT_SYNC` dict, typed. Read anew at each use, so that `override_settings` works."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from django.conf import settings
+
+LOOPBACK_HOSTS = {"localhost", "127.0.0.1", "::1"}
+
+
+@dataclass(frozen=True)
+class AppSettings:
+    """All settings with their defaults; times in seconds unless the name says otherwise."""
+
+    API_KEY: str | None = field(default=None, repr=False)
+    REGION: Literal["us", "eu"] = "us"
+    BASE_URL: str | None = None
+    ENABLED: bool = True
+    QUEUE: str = "default"
+    CUSTOMERS_PER_CALL: int = 50
+    LIST_MODE: Literal["async", "sync"] = "async"
+    CALLS_PER_SECOND: float | None = 5
+    CONCURRENCY: int = 8
+    TIMEOUT: tuple[float, float] = (5, 30)
+    DEBOUNCE_SECONDS: float = 1
+    MAX_ATTEMPTS: int = 8
+    BACKOFF_SECONDS: tuple[float, float] = (1, 3600)
+    LEASE_SECONDS: float = 300
+    ON_SOURCE_DELETE: Literal["keep", "forget", "delete"] = "keep"
+    BODY_RETENTION_DAYS: float | None = 30
+    CALL_RETENTION_DAYS: float | None = 90
+    REDACT: tuple[str, ...] | list[str] = ()
+
+    @property
+    def can_send(self) -> bool:
+        """Whether sending is switched on and there is a key to send with."""
+        return self.ENABLED and bool(self.API_KEY)
+
+
+def raw_settings() -> Any:
+    """What the site wrote, unchecked; an empty dict when it wrote nothing."""
+    return getattr(settings, "BLUESHIFT_SYNC", {})
+
+
+def app_settings() -> AppSettings:
+    """The settings now. Keys that don't exist are left to the system checks, which name them."""
+    raw = raw_settings()
+    known = raw.keys() & KEYS if isinstance(raw, Mapping) else set()
+    return AppSettings(**{key: raw[key] for key in known})
+
+
+KEYS = frozenset(entry.name for entry in fields(AppSettings))
+
+
+# What each key may hold: a test and the sentence that says what is expected.
+
+
+class Rule(NamedTuple):
+    holds: Callable[[Any], bool]
+    expected: str
+
+
+class Problem(NamedTuple):
+    """One mistake in the settings: the key, what is wrong, how to mend it."""
+
+    key: str
+    message: str
+    hint: str
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_pair(value: Any, *, rising: bool = False) -> bool:
+    return (
+        isinstance(value, tuple | list)
+        and len(value) == 2
+        and all(_is_number(entry) and entry > 0 for entry in value)
+        and (not rising or value[0] <= value[1])
+    )
+
+
+def _is_safe_url(value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        parts = urlsplit(value)
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        return False
+    plain = not (parts.username or parts.password or parts.query or parts.fragment)
+    secure = parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK_HOSTS)
+    return plain and secure and bool(host)
+
+
+def _choice(*allowed: str) -> Rule:
+    return Rule(lambda value: value in allowed, "one of " + ", ".join(repr(value) for value in allowed))
+
+
+_POSITIVE = Rule(lambda value: _is_number(value) and value > 0, "a number above zero")
+_POSITIVE_INTEGER = Rule(lambda value: _is_integer(value) and value > 0, "a whole number above zero")
+_RETENTION = Rule(
+    lambda value: value is None or (_is_number(value) and value >= 0),
+    "a number of days, 0 or more, or None for ever",
+)
+
+RULES: dict[str, Rule] = {
+    "API_KEY": Rule(
+        lambda value: value is None or isinstance(value, str), "the User API key as text, or None"
+    ),
+    "REGION": _choice("us", "eu"),
+    "BASE_URL": Rule(
+        lambda value: value is None or _is_safe_url(value),
+        "an https address, or http to a loopback address, without user name and query",
+    ),
+    "ENABLED": Rule(lambda value: isinstance(value, bool), "True or False"),
+    "QUEUE": Rule(_is_name, "the name of a queue in RQ_QUEUES"),
+    "CUSTOMERS_PER_CALL": Rule(
+        lambda value: _is_integer(value) and 1 <= value <= 50, "a whole number from 1 to 50"
+    ),
+    "LIST_MODE": _choice("async", "sync"),
+    "CALLS_PER_SECOND": Rule(
+        lambda value: value is None or (_is_number(value) and value > 0),
+        "a number above zero, or None for no limit",
+    ),
+    "CONCURRENCY": _POSITIVE_INTEGER,
+    "TIMEOUT": Rule(_is_pair, "a pair of seconds above zero: (connect, read)"),
+    "DEBOUNCE_SECONDS": Rule(
+        lambda value: _is_number(value) and value >= 0, "a number of seconds, 0 or more"
+    ),
+    "MAX_ATTEMPTS": _POSITIVE_INTEGER,
+    "BACKOFF_SECONDS": Rule(
+        lambda value: _is_pair(value, rising=True),
+        "a pair of seconds above zero: (first delay, longest delay)",
+    ),
+    "LEASE_SECONDS": _POSITIVE,
+    "ON_SOURCE_DELETE": _choice("keep", "forget", "delete"),
+    "BODY_RETENTION_DAYS": _RETENTION,
+    "CALL_RETENTION_DAYS": _RETENTION,
+    "REDACT": Rule(
+        lambda value: isinstance(value, list | tuple) and all(_is_name(name) for name in value),
+        "a list of names of customer fields",
+    ),
+}
+
+
+def problems(raw: Any) -> Iterator[Problem]:
+    """Every mistake in `raw`, the site's BLUESHIFT_SYNC. Values are never repeated: one of them is a key."""
+    if not isinstance(raw, Mapping):
+        yield Problem(
+            "", "BLUESHIFT_SYNC is not a dict.", "Write BLUESHIFT_SYNC = {'API_KEY': …, 'REGION': …}."
+        )
+        return
+    for key, value in raw.items():
+        rule = RULES.get(key)
+        if rule is None:
+            yield Problem(
+                str(key),
+                f"BLUESHIFT_SYNC has no setting {key!r}.",
+                f"Remove {key!r} or correct its spelling. The settings are: {', '.join(sorted(RULES))}.",
+            )
+        elif not rule.holds(value):
+            yield Problem(
+                key,
+                f"BLUESHIFT_SYNC[{key!r}] can't be used: it must be {rule.expected}.",
+                f"Set BLUESHIFT_SYNC[{key!r}] to {rule.expected}.",
+            )

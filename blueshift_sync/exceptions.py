@@ -1,0 +1,21 @@
+"""Errors of this package. Each message is a sentence that can be shown to a person."""
+
+
+class BlueshiftSyncError(Exception):
+    """The base of them all."""
+
+
+class SourceError(BlueshiftSyncError):
+    """A source can't be registered, or it can't read one of its objects."""
+
+
+class ValueNotSendable(SourceError):  # noqa: N818 - it says what is wrong with a value, and reads as such
+    """A value that has no JSON form, or that a database can't hold."""
+
+
+class SendingOff(BlueshiftSyncError):  # noqa: N818
+    """Sending is switched off, or there is no key to send with."""
+
+
+class RedisUnavailable(BlueshiftSyncError):  # noqa: N818
+    """Redis doesn't answer: nothing may be sent, as the rate limit lives there."""

@@ -1,0 +1,89 @@
+"""The mirror of the site's customers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from .fields import EmailKeyField, ExactCharField
+from .fingerprints import fingerprint_of
+from .source_reference import SourceReference
+from .state import SyncState
+
+
+class Customer(SourceReference, SyncState):
+    """A customer as Blueshift should hold it.
+
+    `attributes` are the custom and optional fields, flat, under the names that Blueshift knows them by.
+    """
+
+    customer_id = ExactCharField(
+        _("customer ID"),
+        max_length=255,
+        unique=True,
+        null=True,
+        blank=True,
+        help_text=_("The identity in Blueshift. Without it the e-mail address identifies the customer."),
+    )
+    email = models.CharField(_("e-mail"), max_length=320, blank=True)
+    email_key = EmailKeyField(
+        _("e-mail, lower case"), max_length=320, blank=True, editable=False, db_index=True
+    )
+    uuid = models.CharField(
+        _("customer UUID"), max_length=64, blank=True, help_text=_("Blueshift's own key for this customer.")
+    )
+    firstname = models.CharField(_("first name"), max_length=255, blank=True)
+    lastname = models.CharField(_("last name"), max_length=255, blank=True)
+    attributes = models.JSONField(_("attributes"), default=dict, blank=True)
+    subscription_groups = models.JSONField(
+        _("subscription groups"),
+        default=list,
+        blank=True,
+        help_text=_('A list of {"id": text, "subscribed": true or false}.'),
+    )
+    contested_customer_id = ExactCharField(
+        _("contested customer ID"),
+        max_length=255,
+        null=True,
+        blank=True,
+        editable=False,
+        db_index=True,
+        help_text=_("The customer ID that this customer should have, while another one has it."),
+    )
+
+    class Meta(SyncState.Meta):
+        verbose_name = _("customer")
+        verbose_name_plural = _("customers")
+        permissions = [("push_customer", _("Can send customers to Blueshift"))]
+        constraints = [
+            *SyncState.Meta.constraints,
+            models.UniqueConstraint(fields=["source_type", "source_id"], name="bsync_customer_source"),
+            models.CheckConstraint(name="bsync_customer_id_not_empty", condition=~models.Q(customer_id="")),
+        ]
+
+    def __str__(self) -> str:
+        return self.identifier or f"#{self.pk}"
+
+    @property
+    def identifier(self) -> str:
+        """What identifies this customer in Blueshift: the customer ID, else the e-mail address."""
+        return self.customer_id or self.email
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """The customer object of `customers/bulk`. Standard fields that are empty are left out."""
+        standard = {
+            "customer_id": self.customer_id,
+            "email": self.email,
+            "uuid": self.uuid,
+            "firstname": self.firstname,
+            "lastname": self.lastname,
+            "subscription_groups": self.subscription_groups,
+        }
+        return {**self.attributes, **{name: value for name, value in standard.items() if value}}
+
+    def fingerprint_of_payload(self) -> str:
+        """Equal for two customers exactly when Blueshift should hold the same of both."""
+        return fingerprint_of(self.payload)

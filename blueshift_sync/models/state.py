@@ -1,0 +1,118 @@
+"""The state that customers and memberships share: what should be in Blueshift, and what is known to be."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+
+class SyncState(models.Model):
+    """One record's way to Blueshift.
+
+    `version` counts the changes on our side; `synced_version` is the last one that Blueshift accepted.
+    While a record is SENDING it belongs to the call that holds `claim_token`, until `claim_expires_at`.
+    """
+
+    class State(models.TextChoices):
+        PENDING = "PENDING", _("Waiting")
+        SENDING = "SENDING", _("Sending")
+        SYNCED = "SYNCED", _("In step")
+        FAILED = "FAILED", _("Failed")
+        EXCLUDED = "EXCLUDED", _("Excluded")
+
+    state = models.CharField(_("state"), max_length=8, choices=State, default=State.PENDING, editable=False)
+    version = models.PositiveBigIntegerField(
+        _("version"), default=1, editable=False, help_text=_("Goes up with every change.")
+    )
+    synced_version = models.PositiveBigIntegerField(
+        _("version in Blueshift"),
+        default=0,
+        editable=False,
+        help_text=_("The last version that Blueshift accepted."),
+    )
+    attempts = models.PositiveIntegerField(
+        _("attempts"), default=0, editable=False, help_text=_("Calls that failed for it temporarily.")
+    )
+    due_at = models.DateTimeField(
+        _("due at"),
+        null=True,
+        blank=True,
+        default=timezone.now,
+        editable=False,
+        help_text=_("When it is sent next. Empty: it waits for something else, see the error message."),
+    )
+    waiting_since = models.DateTimeField(
+        _("waiting since"), null=True, blank=True, default=timezone.now, editable=False
+    )
+    synced_at = models.DateTimeField(_("last in step"), null=True, blank=True, editable=False)
+    error_code = models.CharField(_("error code"), max_length=64, blank=True, editable=False)
+    error_message = models.TextField(_("error message"), blank=True, editable=False)
+
+    fingerprint = models.CharField(
+        _("fingerprint"),
+        max_length=64,
+        blank=True,
+        editable=False,
+        help_text=_("Of what Blueshift should hold."),
+    )
+    synced_fingerprint = models.CharField(
+        _("fingerprint in Blueshift"),
+        max_length=64,
+        blank=True,
+        editable=False,
+        help_text=_("Of what Blueshift is known to hold; empty while that is not known."),
+    )
+    run = models.ForeignKey(
+        "blueshift_sync.SyncRun",
+        verbose_name=_("run"),
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+        db_index=False,
+        help_text=_("The run that it waits in, or last went out with."),
+    )
+    batch_limit = models.PositiveSmallIntegerField(
+        _("batch limit"),
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_(
+            "With how many others at most it may be sent, after a batch was refused because of one of them."
+        ),
+    )
+    claim_token = models.UUIDField(_("claim"), null=True, blank=True, editable=False)
+    claim_expires_at = models.DateTimeField(_("claim expires at"), null=True, blank=True, editable=False)
+    claimed_version = models.PositiveBigIntegerField(
+        _("version being sent"), null=True, blank=True, editable=False
+    )
+    created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
+
+    class Meta:
+        abstract = True
+        indexes = [
+            models.Index(fields=["state", "due_at", "id"], name="bsync_%(class)s_due"),
+            models.Index(fields=["run", "state"], name="bsync_%(class)s_run"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                name="bsync_%(class)s_state_known",
+                condition=Q(state__in=["PENDING", "SENDING", "SYNCED", "FAILED", "EXCLUDED"]),
+            ),
+            models.CheckConstraint(
+                name="bsync_%(class)s_version_order", condition=Q(synced_version__lte=F("version"))
+            ),
+            models.CheckConstraint(
+                name="bsync_%(class)s_claim_while_sending",
+                condition=Q(
+                    state="SENDING",
+                    claim_token__isnull=False,
+                    claim_expires_at__isnull=False,
+                    claimed_version__isnull=False,
+                )
+                | (~Q(state="SENDING") & Q(claim_token__isnull=True)),
+            ),
+        ]
