@@ -1,0 +1,62 @@
+"""System checks: mistakes in the settings, told with what to do about them. None of them asks the database."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's name
+
+from .conf import app_settings, problems, raw_settings
+
+NO_KEY_HINT = "Set BLUESHIFT_SYNC['API_KEY'] to the User API key of your Blueshift account."
+
+
+@register(Tags.compatibility)
+def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Unknown keys, wrong types and values out of range in BLUESHIFT_SYNC."""
+    return [Error(problem.message, hint=problem.hint, id="blueshift_sync.E001") for problem in problems(raw_settings())]
+
+
+@register(Tags.compatibility)
+def check_queue(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """The queue must be one of django-rq's."""
+    name = app_settings().QUEUE
+    queues = getattr(settings, "RQ_QUEUES", {})
+    if not isinstance(name, str) or name in queues:
+        return []
+    return [
+        Error(
+            f"The queue {name!r} of BLUESHIFT_SYNC['QUEUE'] isn't in RQ_QUEUES.",
+            hint=f"Add it to RQ_QUEUES, or name one of: {', '.join(sorted(queues)) or 'none is there yet'}.",
+            id="blueshift_sync.E002",
+        )
+    ]
+
+
+@register(Tags.compatibility)
+def check_key(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Without a key changes are captured, and nothing is sent."""
+    if app_settings().API_KEY:
+        return []
+    return [
+        Warning(
+            "BLUESHIFT_SYNC['API_KEY'] is not set: changes are captured, but nothing is sent to Blueshift.",
+            hint=NO_KEY_HINT,
+            id="blueshift_sync.W001",
+        )
+    ]
+
+
+@register(Tags.security, deploy=True)
+def check_key_for_deployment(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """In production a missing key is an error."""
+    if app_settings().API_KEY:
+        return []
+    return [
+        Error(
+            "BLUESHIFT_SYNC['API_KEY'] is not set: nothing would be sent to Blueshift.",
+            hint=NO_KEY_HINT,
+            id="blueshift_sync.E003",
+        )
+    ]

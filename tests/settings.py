@@ -5,6 +5,7 @@ TEST_DATABASE is sqlite (the default), postgres or mariadb; TEST_REDIS_URL is an
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -53,5 +54,7 @@ BLUESHIFT_SYNC: dict[str, Any] = {
     "API_KEY": "test-key-that-must-not-leak",
     "BASE_URL": "http://127.0.0.1:9",
     "DEBOUNCE_SECONDS": 0,
+    # What a test's own settings are, for the worker process that it starts.
+    **json.loads(os.environ.get("TEST_BLUESHIFT_SYNC", "{}")),
 }
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

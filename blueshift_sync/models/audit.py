@@ -55,9 +55,7 @@ class SyncRun(models.Model):
         blank=True,
         related_name="retries",
     )
-    idempotency_key = ExactCharField(
-        _("idempotency key"), max_length=128, null=True, blank=True, unique=True
-    )
+    idempotency_key = ExactCharField(_("idempotency key"), max_length=128, null=True, blank=True, unique=True)
     scope = models.JSONField(
         _("scope"),
         default=dict,
@@ -77,6 +75,9 @@ class SyncRun(models.Model):
     started_at = models.DateTimeField(_("started at"), null=True, blank=True)
     heartbeat_at = models.DateTimeField(
         _("last progress at"), null=True, blank=True, help_text=_("When a worker last did something for it.")
+    )
+    closed_at = models.DateTimeField(
+        _("complete since"), null=True, blank=True, help_text=_("Since then no more records are added to it.")
     )
     cancel_requested_at = models.DateTimeField(_("cancelling since"), null=True, blank=True)
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)

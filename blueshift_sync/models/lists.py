@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.utils import timezone
@@ -9,8 +11,9 @@ from django.utils.translation import gettext_lazy as _
 
 from .customers import Customer
 from .fields import ExactCharField
+from .fingerprints import fingerprint_of
 from .source_reference import SourceReference
-from .state import SyncState
+from .state import CHANGE_COLUMNS, SyncState
 
 
 class CustomerList(models.Model):
@@ -56,6 +59,9 @@ class CustomerList(models.Model):
         _("user count in Blueshift"), null=True, blank=True, editable=False
     )
     read_at = models.DateTimeField(_("read from Blueshift at"), null=True, blank=True, editable=False)
+    read_due_at = models.DateTimeField(
+        _("read from Blueshift next at"), null=True, blank=True, default=timezone.now, editable=False
+    )
     error_code = models.CharField(_("error code"), max_length=64, blank=True, editable=False)
     error_message = models.TextField(_("error message"), blank=True, editable=False)
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
@@ -122,3 +128,13 @@ class ListMembership(SourceReference, SyncState):
         if self.customer_list.identifier_key == CustomerList.IdentifierKey.CUSTOMER_ID:
             return self.customer.customer_id or ""
         return self.customer.email
+
+    def set_member(self, is_member: bool, *, due_at: datetime) -> None:  # noqa: FBT001
+        """Says whether the customer should be on the list. Sets columns; saving them is the caller's."""
+        self.is_member = is_member
+        self.fingerprint = fingerprint_of({"is_member": is_member})
+        self.mark_changed(due_at=due_at)
+
+
+#: The columns that a source may set.
+MEMBERSHIP_COLUMNS = (*CHANGE_COLUMNS, "is_member", "source_type", "source_id")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
@@ -14,6 +16,12 @@ class SyncState(models.Model):
     `version` counts the changes on our side; `synced_version` is the last one that Blueshift accepted.
     While a record is SENDING it belongs to the call that holds `claim_token`, until `claim_expires_at`.
     """
+
+    #: Error codes that say what to become of a record that isn't to be sent; see `settled_state`.
+    EXCLUDED_CODES = frozenset({"excluded", "source_deleted"})
+    UNSENDABLE_CODES = frozenset(
+        {"source_error", "value_not_sendable", "identifier_missing", "duplicate_customer_id"}
+    )
 
     class State(models.TextChoices):
         PENDING = "PENDING", _("Waiting")
@@ -116,3 +124,56 @@ class SyncState(models.Model):
                 | (~Q(state="SENDING") & Q(claim_token__isnull=True)),
             ),
         ]
+
+    @classmethod
+    def state_for(cls, error_code: str) -> State:
+        """Where a record belongs that was changed, by the reason, if any, for which it can't be sent."""
+        if error_code in cls.EXCLUDED_CODES:
+            return cls.State.EXCLUDED
+        if error_code in cls.UNSENDABLE_CODES:
+            return cls.State.FAILED
+        return cls.State.PENDING
+
+    def mark_changed(self, *, due_at: datetime, error_code: str = "", error_message: str = "") -> None:
+        """What Blueshift should hold has changed. Sets the columns; saving them is the caller's.
+
+        `error_code` says why it can't be sent, if it can't. A record that is being sent stays SENDING: when its
+        call is settled, the higher version tells that it goes on from here.
+        """
+        self.version += 1
+        self.attempts = 0
+        self.batch_limit = None
+        self.error_code = error_code
+        self.error_message = error_message
+        if self.state == self.State.SENDING:
+            return
+        if self.state != self.State.PENDING:
+            self.run = None
+            self.waiting_since = timezone.now()
+        self.state = self.state_for(error_code)
+        self.due_at = due_at
+        if self.state != self.State.PENDING:
+            self.due_at = self.waiting_since = None
+        elif self.fingerprint and self.fingerprint == self.synced_fingerprint and self.run_id is None:
+            self._back_in_step()
+
+    def _back_in_step(self) -> None:
+        self.state = self.State.SYNCED
+        self.synced_version = self.version
+        self.due_at = self.waiting_since = None
+
+
+#: The columns that `mark_changed` may set.
+CHANGE_COLUMNS = (
+    "version",
+    "synced_version",
+    "attempts",
+    "batch_limit",
+    "error_code",
+    "error_message",
+    "run",
+    "state",
+    "due_at",
+    "waiting_since",
+    "fingerprint",
+)

@@ -1,0 +1,11 @@
+"""The periodic work, for `manage.py rqcron blueshift_sync.cron`."""
+
+from rq.cron import register
+
+from .conf import app_settings
+from .tasks import sweep
+
+#: Seconds between two sweeps; it also is how late a retry can be that no drain waited for.
+SWEEP_SECONDS = 15
+
+register(sweep, queue_name=app_settings().QUEUE, interval=SWEEP_SECONDS, result_ttl=0)

@@ -1,0 +1,101 @@
+"""Writing the audit: an `ApiCall` before each request leaves, its answer and the record results afterwards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import router, transaction
+
+from ..client import Answer, Exchange, HttpCall, RecordOutcome
+from ..models import ApiCall, ListMembership, RecordResult
+from .batches import Batch
+from .policy import Policy
+from .redaction import Redaction
+from .runs import note_call
+
+
+def open_call(batch: Batch, http_call: HttpCall, job_id: str) -> ApiCall:
+    """Commits the call as OPEN. Nothing may be sent before this returns."""
+    redaction = Redaction.of(batch.request)
+    with transaction.atomic(using=router.db_for_write(ApiCall), durable=True):
+        note_call(batch.run_id)
+        return ApiCall.objects.create(
+            run_id=batch.run_id,
+            customer_list=batch.customer_list,
+            endpoint=batch.endpoint,
+            method=http_call.method,
+            url=http_call.url,
+            request_headers=http_call.audit_headers,
+            request_body=redaction.of_request(batch.request),
+            attempt=batch.claim.attempt if batch.claim else 1,
+            record_count=len(batch.records),
+            job_id=job_id,
+            claim_token=batch.claim.token if batch.claim else None,
+        )
+
+
+def close_call(call: ApiCall, batch: Batch, exchange: Exchange, answer: Answer, policy: Policy) -> bool:
+    """Writes the answer and what became of each record.
+
+    False: somebody else has closed the call meanwhile, taking this worker for dead. Its records aren't ours any more;
+    the answer is kept all the same.
+    """
+    redaction = Redaction.of(batch.request)
+    errors = sum(record.outcome != RecordOutcome.ACCEPTED for record in answer.records)
+    received: dict[str, Any] = {
+        "status_code": exchange.status,
+        "response_headers": exchange.headers,
+        "response_body": redaction.of_response(storable_text(exchange.body)),
+        "request_id": answer.request_id[:255],
+        "duration_ms": exchange.duration_ms,
+    }
+    closed = ApiCall.objects.filter(pk=call.pk, state=ApiCall.State.OPEN).update(
+        state=policy.call_state or _state_by_records(answer),
+        error_code=answer.code,
+        error=redaction.of_text(exchange.error or answer.message),
+        error_count=errors,
+        **received,
+    )
+    if not closed:
+        ApiCall.objects.filter(pk=call.pk).update(**received)
+        return False
+    RecordResult.objects.bulk_create(_results(call, batch, answer, redaction))
+    return True
+
+
+def _state_by_records(answer: Answer) -> ApiCall.State:
+    accepted = sum(record.outcome == RecordOutcome.ACCEPTED for record in answer.records)
+    if accepted == len(answer.records):
+        return ApiCall.State.SUCCEEDED
+    return ApiCall.State.PARTIAL if accepted else ApiCall.State.FAILED
+
+
+def _results(call: ApiCall, batch: Batch, answer: Answer, redaction: Redaction) -> list[RecordResult]:
+    return [
+        RecordResult(
+            call=call,
+            position=position,
+            identifier=redaction.of_text(identifier),
+            version=record.claimed_version,
+            outcome=answered.outcome.value,
+            code=answered.code,
+            message=redaction.of_text(answered.message),
+            details=redaction.of_json(answered.details),
+            **record_columns(record),
+        )
+        for position, (record, identifier, answered) in enumerate(
+            zip(batch.records, batch.identifiers, answer.records, strict=True)
+        )
+    ]
+
+
+def record_columns(record: Any) -> dict[str, Any]:
+    """The columns of a result that say whose it is."""
+    if isinstance(record, ListMembership):
+        return {"membership_id": record.pk, "customer_id": record.customer_id}
+    return {"customer_id": record.pk}
+
+
+def storable_text(body: bytes) -> str:
+    """Bytes as text that any database can hold: what isn't UTF-8, and NUL, is shown as `\\x..`."""
+    return body.decode("utf-8", errors="backslashreplace").replace("\0", "\\x00")

@@ -1,0 +1,321 @@
+"""Claiming due records for one call.
+
+A claim is a lease: the records are SENDING and carry its token until `claim_expires_at`. It is taken by one
+conditional UPDATE, which decides between two workers on every database; where the database can, rows that another
+worker is just claiming are skipped instead of waited for.
+
+What a claim returns is sent as it was read here, in the claim's own transaction.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from django.db import connections, router, transaction
+from django.db.models import F, QuerySet
+from django.utils import timezone
+
+from ..client.limits import LIST_MEMBERS_PER_CALL
+from ..conf import app_settings
+from ..models import Customer, CustomerList, ListMembership, SyncRun, SyncState
+from ..models.fingerprints import is_json
+from .policy import LIST_TROUBLES
+from .runs import note_outcomes
+
+RunForChanges = Callable[[SyncRun.Kind], int]
+
+
+@dataclass
+class Claim:
+    """Records that belong to one call, in the order in which they are sent."""
+
+    token: uuid.UUID
+    run_id: int
+    records: Sequence[Customer] | Sequence[ListMembership] = field(default_factory=list)
+
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt for the record that was tried most often."""
+        return 1 + max(record.attempts for record in self.records)
+
+
+def claim_customers(run_for_changes: RunForChanges) -> Claim | None:
+    """Takes the customers for one call. None: none is due that can be sent.
+
+    `run_for_changes` names the run for records that nobody asked for by name.
+    """
+    return _first_with_records(_claim_customers, run_for_changes)
+
+
+def claim_memberships(run_for_changes: RunForChanges) -> Claim | None:
+    """Takes the memberships for one call: of one list, all additions or all removals. None: none can be sent.
+
+    Those that wait for something else (their customer, their list) are parked: they have no due time until it comes.
+    """
+    return _first_with_records(_claim_memberships, run_for_changes)
+
+
+def _first_with_records(take: Callable[[RunForChanges], Claim | None], run_for_changes: RunForChanges) -> Claim | None:
+    """The first claim that still has records when those that can't be sent were put aside."""
+    while (claim := take(run_for_changes)) is not None:
+        if claim.records:
+            return claim
+    return None
+
+
+def lists_to_read() -> QuerySet[CustomerList]:
+    """The lists of which the identifier isn't known yet, and which can be read."""
+    return CustomerList.objects.filter(identifier_key="", status=CustomerList.Status.ACTIVE)
+
+
+def claim_list_to_read() -> CustomerList | None:
+    """Takes a list whose identifier has to be read from Blueshift; nobody else does so for a while."""
+    now = timezone.now()
+    for row in lists_to_read().filter(read_due_at__lte=now).order_by("read_due_at", "pk")[:1]:
+        again_at = now + timedelta(seconds=READ_AGAIN_SECONDS)
+        if CustomerList.objects.filter(pk=row.pk, read_due_at=row.read_due_at).update(read_due_at=again_at):
+            return row
+    return None
+
+
+def _claim_customers(run_for_changes: RunForChanges) -> Claim | None:
+    with transaction.atomic(using=_mirror(), durable=True):
+        candidates = _candidates(_due(Customer), app_settings().CUSTOMERS_PER_CALL)
+        claim = _take(Customer, candidates, SyncRun.Kind.CUSTOMERS, run_for_changes)
+        if claim is None:
+            return None
+        records = list(Customer.objects.using(_mirror()).filter(claim_token=claim.token).order_by("pk"))
+        claim.records = _first_of_each_email(_sendable_customers(claim, records))
+        _give_back(Customer, claim, records)
+    _give_back_contested(claim)
+    return claim
+
+
+def _claim_memberships(run_for_changes: RunForChanges) -> Claim | None:
+    with transaction.atomic(using=_mirror(), durable=True):
+        first = _due(ListMembership).select_related("customer_list").first()
+        if first is None:
+            return None
+        limit = LIST_MEMBERS_PER_CALL[first.customer_list.mode or app_settings().LIST_MODE]
+        like_it = _due(ListMembership).filter(customer_list=first.customer_list_id, is_member=first.is_member)
+        claim = _take(ListMembership, _candidates(like_it, limit), SyncRun.Kind.LISTS, run_for_changes)
+        if claim is None:
+            return None
+        records = list(
+            ListMembership.objects.using(_mirror())
+            .filter(claim_token=claim.token)
+            .select_related("customer", "customer_list")
+            .order_by("pk")
+        )
+        claim.records = _sendable_memberships(claim, records)
+    return claim
+
+
+#: What is said of a customer without identifier.
+NO_IDENTIFIER = (
+    "identifier_missing",
+    "Neither customer ID nor e-mail: Blueshift needs one of them to know the customer.",
+)
+
+
+#: What is said of a customer with a value such as NaN, put there by hand.
+NO_JSON = ("value_not_sendable", "One of the values has no JSON form, such as NaN or an infinite number.")
+#: Seconds after which a list is read again that couldn't be read.
+READ_AGAIN_SECONDS = 30
+
+
+def _mirror() -> str:
+    return router.db_for_write(Customer)
+
+
+def _due(model: type[Any]) -> QuerySet[Any]:
+    queryset: QuerySet[Any] = (
+        model.objects.using(_mirror())
+        .filter(state=SyncState.State.PENDING, due_at__lte=timezone.now())
+        .order_by("due_at", "pk")
+    )
+    return queryset
+
+
+def _candidates(due: QuerySet[Any], limit: int) -> list[tuple[int, int | None]]:
+    """Primary keys and runs of the longest due records that may share a call: of one run, and in company they bear."""
+    if connections[_mirror()].features.has_select_for_update_skip_locked:
+        due = due.select_for_update(skip_locked=True)
+    taken: list[tuple[int, int | None]] = []
+    for pk, run_id, batch_limit in due.values_list("pk", "run_id", "batch_limit")[:limit]:
+        if taken and run_id != taken[0][1]:
+            continue
+        limit = min(limit, batch_limit or limit)
+        if len(taken) >= limit:
+            break
+        taken.append((pk, run_id))
+    return taken
+
+
+def _take(
+    model: type[Any],
+    candidates: Sequence[tuple[int, int | None]],
+    kind: SyncRun.Kind,
+    run_for_changes: RunForChanges,
+) -> Claim | None:
+    if not candidates:
+        return None
+    run_id = candidates[0][1]
+    new_in_run = run_id is None
+    run_id = run_id or run_for_changes(kind)
+    claim = Claim(uuid.uuid4(), run_id)
+    taken = (
+        _due(model)
+        .order_by()
+        .filter(pk__in=[pk for pk, _ in candidates])
+        .update(
+            state=SyncState.State.SENDING,
+            claim_token=claim.token,
+            claim_expires_at=timezone.now() + timedelta(seconds=app_settings().LEASE_SECONDS),
+            claimed_version=F("version"),
+            synced_fingerprint="",  # from here on nobody knows what Blueshift holds, until it answers
+            error_code="",
+            error_message="",
+            run_id=run_id,
+        )
+    )
+    if new_in_run:
+        SyncRun.objects.filter(pk=run_id).update(total=F("total") + taken, heartbeat_at=timezone.now())
+    return claim if taken else None
+
+
+def _sendable_customers(claim: Claim, records: Iterable[Customer]) -> list[Customer]:
+    """The records that can be sent. The others are FAILED: in a batch they would spoil it for all."""
+    sendable = []
+    for record in records:
+        if not record.identifier:
+            _refuse(claim, Customer, [record.pk], *NO_IDENTIFIER)
+        elif not is_json(record.payload):
+            _refuse(claim, Customer, [record.pk], *NO_JSON)
+        else:
+            sendable.append(record)
+    return sendable
+
+
+def _first_of_each_email(customers: Iterable[Customer]) -> list[Customer]:
+    """Of customers that only their e-mail identifies, one for each address: two in a batch would collide."""
+    seen: set[str] = set()
+    kept = []
+    for customer in customers:
+        if not customer.customer_id:
+            if customer.email_key in seen:
+                continue
+            seen.add(customer.email_key)
+        kept.append(customer)
+    return kept
+
+
+def _give_back_contested(claim: Claim) -> None:
+    """Returns the customers that another call is carrying under the same e-mail address.
+
+    Looked at after the claim is committed: of two workers at least the later one sees the other.
+    """
+    by_email = {record.email_key: record for record in claim.records if not record.customer_id}  # type: ignore[union-attr]
+    if not by_email:
+        return
+    elsewhere = set(
+        Customer.objects.using(_mirror())
+        .filter(state=SyncState.State.SENDING, customer_id=None, email_key__in=by_email)
+        .exclude(claim_token=claim.token)
+        .values_list("email_key", flat=True)
+    )
+    if elsewhere:
+        before = claim.records
+        claim.records = [record for record in before if record.customer_id or record.email_key not in elsewhere]  # type: ignore[union-attr]
+        _give_back(Customer, claim, before)
+
+
+def _give_back(model: type[Any], claim: Claim, claimed: Sequence[Any]) -> None:
+    kept = {record.pk for record in claim.records}
+    returned = [record.pk for record in claimed if record.pk not in kept]
+    _let_go(model, claim, returned, due_at=timezone.now() + timedelta(seconds=1))
+
+
+def release(model: type[Any], claim: Claim) -> None:
+    """Gives up a claim that was not sent: its records are due as before."""
+    _let_go(model, claim, [record.pk for record in claim.records], due_at=timezone.now())
+
+
+def _let_go(model: type[Any], claim: Claim, pks: Sequence[int], **columns: Any) -> int:
+    if not pks:
+        return 0
+    columns = {"state": SyncState.State.PENDING, **columns}
+    updated: int = (
+        model.objects.using(_mirror())
+        .filter(pk__in=pks, claim_token=claim.token)
+        .update(claim_token=None, claim_expires_at=None, claimed_version=None, **columns)
+    )
+    return updated
+
+
+def _refuse(claim: Claim, model: type[Any], pks: Sequence[int], code: str, message: str) -> None:
+    """Marks records FAILED that could never be matched, without asking Blueshift."""
+    refused = _let_go(
+        model,
+        claim,
+        pks,
+        state=SyncState.State.FAILED,
+        due_at=None,
+        waiting_since=None,
+        error_code=code,
+        error_message=message,
+    )
+    if refused:
+        note_outcomes(claim.run_id, accepted=0, rejected=refused)
+
+
+def _sendable_memberships(claim: Claim, records: Sequence[ListMembership]) -> list[ListMembership]:
+    """The records that can go now. The others are parked, or FAILED where nothing would help."""
+    sendable: list[ListMembership] = []
+    parked: dict[tuple[str, str], list[int]] = {}
+    nameless: list[int] = []
+    for record in records:
+        reason = why_waiting(record)
+        if reason is not None:
+            parked.setdefault(reason, []).append(record.pk)
+        elif not record.identifier:
+            nameless.append(record.pk)
+        else:
+            sendable.append(record)
+    for (code, message), pks in parked.items():
+        _let_go(ListMembership, claim, pks, due_at=None, error_code=code, error_message=message)
+    if nameless:
+        label = records[0].customer_list.get_identifier_key_display()
+        _refuse(
+            claim,
+            ListMembership,
+            nameless,
+            "identifier_missing",
+            f"The list knows its customers by {label}, and this customer has none.",
+        )
+    return sendable
+
+
+def why_waiting(membership: ListMembership) -> tuple[str, str] | None:
+    """For what a membership has to wait, as a code and a sentence; None when it can be sent.
+
+    A removal doesn't wait for its customer, who may never be sent again.
+    """
+    status = CustomerList.Status(membership.customer_list.status)
+    if status != CustomerList.Status.ACTIVE:
+        return LIST_TROUBLES[status]
+    if not membership.customer_list.identifier_key:
+        return "list_unread", "The list is read from Blueshift first, to know its identifier."
+    if not membership.is_member or membership.customer.state == SyncState.State.SYNCED:
+        return None
+    match membership.customer.state:
+        case SyncState.State.FAILED:
+            return "customer_failed", "The customer failed; the membership follows when it is in step."
+        case SyncState.State.EXCLUDED:
+            return "customer_excluded", "The customer is excluded; the membership follows when it is in step."
+        case _:
+            return "customer_waiting", "The customer goes first; the membership follows when it is in step."

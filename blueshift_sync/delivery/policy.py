@@ -1,0 +1,79 @@
+"""What to do with each answer, as a table.
+
+What happened to each record comes from the answer itself; this says what it means for the call, for the records that
+were neither accepted nor rejected, for the list, and for the sending as a whole.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from ..client import CallOutcome
+from ..conf import app_settings
+from ..models import ApiCall, CustomerList
+
+
+class Isolate(Enum):
+    """In what company the records of a call go next time."""
+
+    NO = auto()
+    HALVES = auto()
+    ALONE = auto()
+
+
+@dataclass(frozen=True)
+class Policy:
+    """`call_state` None: it depends on the records. `pause_seconds`: for how long the whole account stops."""
+
+    call_state: ApiCall.State | None
+    uses_attempt: bool = True
+    isolate: Isolate = Isolate.NO
+    list_status: CustomerList.Status | None = None
+    pause_seconds: float = 0
+
+
+FAILED = ApiCall.State.FAILED
+UNKNOWN = ApiCall.State.UNKNOWN
+
+POLICIES: dict[CallOutcome, Policy] = {
+    CallOutcome.ANSWERED: Policy(None),
+    CallOutcome.UNREADABLE: Policy(UNKNOWN, isolate=Isolate.ALONE),
+    CallOutcome.NO_ANSWER: Policy(UNKNOWN),
+    CallOutcome.NOT_SENT: Policy(FAILED, uses_attempt=False, pause_seconds=1),
+    CallOutcome.SERVER_ERROR: Policy(FAILED),
+    CallOutcome.CONFLICT: Policy(FAILED),
+    CallOutcome.RATE_LIMITED: Policy(FAILED, uses_attempt=False, pause_seconds=1),
+    CallOutcome.BAD_REQUEST: Policy(FAILED, uses_attempt=False, isolate=Isolate.HALVES),
+    CallOutcome.TOO_LARGE: Policy(FAILED, uses_attempt=False, isolate=Isolate.HALVES),
+    CallOutcome.NOT_FOUND: Policy(FAILED, list_status=CustomerList.Status.DELETED),
+    CallOutcome.UNPROCESSABLE: Policy(FAILED, list_status=CustomerList.Status.UNSUPPORTED),
+    CallOutcome.UNAUTHORIZED: Policy(FAILED, uses_attempt=False, pause_seconds=60),
+    CallOutcome.FORBIDDEN: Policy(FAILED, uses_attempt=False, pause_seconds=60),
+    CallOutcome.UNEXPECTED: Policy(FAILED),
+}
+
+#: What is said of a list that Blueshift refuses as a whole.
+LIST_TROUBLES = {
+    CustomerList.Status.DELETED: ("list_deleted", "The list has been deleted in Blueshift."),
+    CustomerList.Status.UNSUPPORTED: ("list_unsupported", "Blueshift doesn't support changing this old list."),
+}
+
+
+def backoff_seconds(attempts: int) -> float:
+    """How long to wait after so many failed attempts: doubling from the first delay to the cap, with full jitter."""
+    first, cap = app_settings().BACKOFF_SECONDS
+    ceiling = min(cap, first * 2.0 ** min(attempts, 60))
+    return random.uniform(0, ceiling)  # noqa: S311 - no secret
+
+
+def next_batch_limit(isolate: Isolate, batch_size: int) -> int | None:
+    """With how many records, itself included, a record of this batch may go next time; None: as many as fit."""
+    match isolate:
+        case Isolate.ALONE:
+            return 1
+        case Isolate.HALVES:
+            return max(1, batch_size // 2)
+        case Isolate.NO:
+            return None

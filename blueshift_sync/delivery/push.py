@@ -1,0 +1,64 @@
+"""Asking for records to be sent, changed or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from django.db import router
+from django.db.models import Case, F, QuerySet, Value, When
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from ..models import Customer, ListMembership, SyncRun, SyncState
+from .runs import RECORD_MODELS, close_run
+from .wake import wake_quietly
+
+State = SyncState.State
+CHUNK = 1000
+
+
+def push_records(model: type[Customer] | type[ListMembership], pks: Iterable[int], run: SyncRun) -> SyncRun:
+    """Makes these records due now, in `run`, and wakes a worker. EXCLUDED ones are left out.
+
+    Goes in slices, each committed by itself, so that a million records hold no long locks; `run.total` grows with
+    them.
+    """
+    rows = model.objects.using(router.db_for_write(model))
+    for chunk in _chunks(pks):
+        asked_for = rows.filter(pk__in=chunk).exclude(state=State.EXCLUDED)
+        asked_for = asked_for.exclude(state=State.FAILED, error_code__in=SyncState.UNSENDABLE_CODES)
+        added = _make_due(asked_for, run)
+        SyncRun.objects.filter(pk=run.pk).update(total=F("total") + added, heartbeat_at=timezone.now())
+        wake_quietly()
+    close_run(run.pk)
+    run.refresh_from_db()
+    return run
+
+
+def _make_due(rows: QuerySet[Any], run: SyncRun) -> int:
+    now = timezone.now()
+    being_sent = When(state=State.SENDING, then=F("due_at"))
+    return rows.update(
+        run=run,
+        # One that is being sent stays so; when its call is settled, its new run says that it goes again.
+        state=Case(When(state=State.SENDING, then=Value(State.SENDING)), default=Value(State.PENDING)),
+        due_at=Case(being_sent, default=Value(now)),
+        waiting_since=Coalesce(F("waiting_since"), now),
+        attempts=0,
+        batch_limit=None,
+        error_code="",
+        error_message="",
+    )
+
+
+def _chunks(pks: Iterable[int]) -> Iterator[list[int]]:
+    iterator = iter(pks)
+    while chunk := list(islice(iterator, CHUNK)):
+        yield chunk
+
+
+def kind_of(model: type[Any]) -> SyncRun.Kind:
+    """The kind of the runs that send records of `model`."""
+    return next(SyncRun.Kind(kind) for kind, candidate in RECORD_MODELS.items() if candidate is model)

@@ -1,0 +1,73 @@
+"""After a crash: what a dead worker left behind is brought back."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import router, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from ..conf import app_settings
+from ..models import ApiCall, Customer, ListMembership, RecordResult, SyncState
+from .audit import record_columns
+from .settle import RELEASED, next_state
+
+logger = logging.getLogger(__name__)
+
+WHAT_HAPPENED = "The worker ended before the answer came; nobody knows whether the call arrived."
+
+
+def recover_expired_claims() -> None:
+    """Frees the records of claims that ran out. Their calls are UNKNOWN, and they go again."""
+    for model in (Customer, ListMembership):
+        expired = model.objects.filter(state=SyncState.State.SENDING, claim_expires_at__lt=timezone.now())
+        for token in set(expired.values_list("claim_token", flat=True)):
+            _recover_claim(model, token)
+
+
+def _recover_claim(model: type[Any], token: UUID) -> None:
+    now = timezone.now()
+    with transaction.atomic(using=router.db_for_write(model), durable=True):
+        records = list(
+            model.objects.select_for_update().filter(claim_token=token, claim_expires_at__lt=now).order_by("pk")
+        )
+        call = ApiCall.objects.select_for_update().filter(claim_token=token, state=ApiCall.State.OPEN).first()
+        if call is not None:
+            _close_unknown(call, records)
+        model.objects.filter(pk__in=[record.pk for record in records], claim_token=token).update(
+            **next_state(now), attempts=F("attempts") + (call is not None), **RELEASED
+        )
+    logger.warning("%s records of a dead worker's claim are due again.", len(records))
+
+
+def _close_unknown(call: ApiCall, records: list[Any]) -> None:
+    call.state = ApiCall.State.UNKNOWN
+    call.error_code = "worker_died"
+    call.error = WHAT_HAPPENED
+    call.error_count = len(records)
+    call.save(update_fields=["state", "error_code", "error", "error_count"])
+    RecordResult.objects.bulk_create(
+        RecordResult(
+            call=call,
+            position=position,
+            identifier=record.identifier,
+            version=record.claimed_version,
+            outcome=RecordResult.Outcome.UNKNOWN,
+            code="worker_died",
+            message=WHAT_HAPPENED,
+            **record_columns(record),
+        )
+        for position, record in enumerate(records)
+    )
+
+
+def close_orphaned_calls() -> None:
+    """Marks calls UNKNOWN that are OPEN for longer than a lease and carry no claimed records any more."""
+    deadline = timezone.now() - timedelta(seconds=app_settings().LEASE_SECONDS)
+    ApiCall.objects.filter(state=ApiCall.State.OPEN, started_at__lt=deadline).update(
+        state=ApiCall.State.UNKNOWN, error_code="worker_died", error=WHAT_HAPPENED
+    )

@@ -1,0 +1,78 @@
+"""Keeping the books of runs.
+
+A run's waiting records are counted where they are, in the mirror. What is neither accepted, rejected nor waiting was
+overtaken: another run took it over, or it is no longer to be sent. So the totals add up at every moment.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from ..conf import app_settings
+from ..models import Customer, ListMembership, SyncRun, SyncState
+
+RECORD_MODELS: dict[str, type[Customer] | type[ListMembership]] = {
+    SyncRun.Kind.CUSTOMERS: Customer,
+    SyncRun.Kind.LISTS: ListMembership,
+}
+
+
+def waiting_in(run: SyncRun) -> int:
+    """How many records of `run` are still to be sent, or being sent."""
+    return (
+        RECORD_MODELS[run.kind]
+        .objects.filter(run=run, state__in=[SyncState.State.PENDING, SyncState.State.SENDING])
+        .count()
+    )
+
+
+def note_call(run_id: int) -> None:
+    """A call is about to be made for the run."""
+    now = timezone.now()
+    SyncRun.objects.filter(pk=run_id).update(
+        calls_made=F("calls_made") + 1, heartbeat_at=now, started_at=Coalesce(F("started_at"), now)
+    )
+    SyncRun.objects.filter(pk=run_id, state=SyncRun.State.QUEUED).update(state=SyncRun.State.RUNNING)
+
+
+def note_outcomes(run_id: int, *, accepted: int, rejected: int) -> None:
+    """So many records of the run have come to an end."""
+    SyncRun.objects.filter(pk=run_id).update(
+        accepted=F("accepted") + accepted, rejected=F("rejected") + rejected, heartbeat_at=timezone.now()
+    )
+
+
+def close_run(run_id: int) -> None:
+    """No more records will be added; the run ends now or with its last record."""
+    SyncRun.objects.filter(pk=run_id, closed_at__isnull=True).update(closed_at=timezone.now())
+    finish_if_done(run_id)
+
+
+def finish_if_done(run_id: int) -> None:
+    """Ends a complete run in which nothing waits any more."""
+    run = SyncRun.objects.filter(pk=run_id, closed_at__isnull=False, state__in=SyncRun.OPEN_STATES).first()
+    if run is None or waiting_in(run):
+        return
+    SyncRun.objects.filter(pk=run.pk, state__in=SyncRun.OPEN_STATES).update(
+        state=_final_state(run), finished_at=timezone.now()
+    )
+
+
+def _final_state(run: SyncRun) -> SyncRun.State:
+    if run.cancel_requested_at is not None:
+        return SyncRun.State.CANCELLED
+    if not run.rejected:
+        return SyncRun.State.SUCCEEDED
+    return SyncRun.State.PARTIAL if run.accepted else SyncRun.State.FAILED
+
+
+def finish_stale_runs() -> None:
+    """Ends runs that a dead worker left open: nothing happened to them for longer than a lease lasts."""
+    deadline = timezone.now() - timedelta(seconds=app_settings().LEASE_SECONDS)
+    stale = SyncRun.objects.filter(Q(heartbeat_at__lt=deadline) | Q(heartbeat_at=None, created_at__lt=deadline))
+    for run_id in stale.filter(state__in=SyncRun.OPEN_STATES).values_list("pk", flat=True):
+        close_run(run_id)

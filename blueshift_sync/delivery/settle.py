@@ -1,0 +1,242 @@
+"""What an answer means for the records of its call.
+
+Everything is written in one transaction: the call, the results, the records and the run. Records are only touched by
+the claim's own token; one whose version went up meanwhile stays PENDING, with what is known to have arrived.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import router, transaction
+from django.db.models import Case, F, Q, QuerySet, Value, When
+from django.utils import timezone
+
+from ..client import Answer, CallOutcome, Endpoint, Exchange, RecordAnswer, RecordOutcome
+from ..conf import app_settings
+from ..models import ApiCall, Customer, CustomerList, ListMembership, SyncState
+from .audit import close_call
+from .batches import Batch
+from .policy import LIST_TROUBLES, POLICIES, Policy, backoff_seconds, next_batch_limit
+from .runs import note_outcomes
+
+logger = logging.getLogger(__name__)
+
+State = SyncState.State
+RELEASED: dict[str, Any] = {"claim_token": None, "claim_expires_at": None, "claimed_version": None}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What becomes of a record of which the answer says so."""
+
+    state: State
+    code: str = ""
+    message: str = ""
+    uses_attempt: bool = False
+    batch_limit: int | None = None
+    due_at: datetime | None = None
+
+
+def settle(batch: Batch, call: ApiCall, exchange: Exchange, answer: Answer) -> None:
+    """Writes down what the answer says: of the call, of each record, of the list and of the run."""
+    policy = POLICIES[answer.outcome]
+    with transaction.atomic(using=router.db_for_write(ApiCall), durable=True):
+        if not close_call(call, batch, exchange, answer, policy):
+            logger.warning("Call %s was answered after its lease had run out; its records go again.", call.pk)
+            return
+        _settle_list(batch, answer, policy)
+        if batch.claim is not None:
+            _settle_records(batch, answer, policy)
+    logger.info("Call %s %s: %s, %s records.", call.pk, batch.endpoint, answer.outcome, len(batch.records))
+
+
+# The records
+
+
+def _settle_records(batch: Batch, answer: Answer, policy: Policy) -> None:
+    pks_by_verdict: dict[Verdict, list[int]] = defaultdict(list)
+    now = timezone.now()
+    for record, record_answer in zip(batch.records, answer.records, strict=True):
+        pks_by_verdict[_verdict(record, record_answer, policy, batch, now)].append(record.pk)
+    accepted = rejected = 0
+    for verdict, pks in pks_by_verdict.items():
+        if verdict.state == State.SYNCED:
+            accepted += _settle_accepted(batch, pks, now)
+        else:
+            settled = _settle_refused(batch, verdict, pks, now)
+            rejected += settled if verdict.state == State.FAILED else 0
+    note_outcomes(batch.run_id, accepted=accepted, rejected=rejected)
+
+
+def _verdict(record: Any, answer: RecordAnswer, policy: Policy, batch: Batch, now: datetime) -> Verdict:
+    if answer.outcome == RecordOutcome.ACCEPTED:
+        return Verdict(State.SYNCED)
+    if answer.outcome == RecordOutcome.REJECTED:
+        return Verdict(State.FAILED, answer.code, answer.message)
+    if policy.list_status is not None and batch.customer_list is not None:
+        return Verdict(State.PENDING, *LIST_TROUBLES[policy.list_status])
+    attempts = record.attempts + policy.uses_attempt
+    if attempts >= app_settings().MAX_ATTEMPTS:
+        return Verdict(State.FAILED, answer.code, answer.message, uses_attempt=policy.uses_attempt)
+    return Verdict(
+        State.PENDING,
+        answer.code,
+        answer.message,
+        uses_attempt=policy.uses_attempt,
+        batch_limit=next_batch_limit(policy.isolate, len(batch.records)),
+        due_at=now + timedelta(seconds=_delay(attempts, policy)),
+    )
+
+
+def _delay(attempts: int, policy: Policy) -> float:
+    """A batch that is only cut smaller goes at once; an attempt that failed waits."""
+    return backoff_seconds(attempts) if policy.uses_attempt else policy.pause_seconds
+
+
+def _ours(batch: Batch, pks: Sequence[int]) -> QuerySet[Any]:
+    assert batch.claim is not None  # noqa: S101 - for the type checker
+    queryset: QuerySet[Any] = batch.model.objects.using(router.db_for_write(batch.model)).filter(
+        pk__in=pks, claim_token=batch.claim.token
+    )
+    return queryset
+
+
+def _settle_accepted(batch: Batch, pks: Sequence[int], now: datetime) -> int:
+    """Records that Blueshift took. Those changed or asked for again meanwhile go on waiting, for another run."""
+    unchanged = _ours(batch, pks).filter(version=F("claimed_version"), run_id=batch.run_id)
+    in_step = unchanged.update(
+        state=State.SYNCED,
+        synced_version=F("claimed_version"),
+        synced_fingerprint=F("fingerprint"),
+        synced_at=now,
+        due_at=None,
+        waiting_since=None,
+        attempts=0,
+        batch_limit=None,
+        error_code="",
+        error_message="",
+        **_known_membership(batch),
+        **RELEASED,
+    )
+    changed = 0
+    if in_step < len(pks):
+        changed = _ours(batch, pks).update(
+            **next_state(now),
+            synced_version=F("claimed_version"),
+            synced_at=now,
+            waiting_since=now,
+            run_id=Case(When(run_id=batch.run_id, then=Value(None)), default=F("run_id")),
+            **_known_membership(batch),
+            **RELEASED,
+        )
+    _remember_identifiers(batch, pks)
+    if batch.model is Customer:
+        _wake_memberships(pks, now)
+    return in_step + changed
+
+
+def _settle_refused(batch: Batch, verdict: Verdict, pks: Sequence[int], now: datetime) -> int:
+    """Records that Blueshift didn't take. One that was changed meanwhile is tried as it is now."""
+    unchanged = _ours(batch, pks).filter(version=F("claimed_version"), run_id=batch.run_id)
+    ended = {"waiting_since": None} if verdict.state == State.FAILED else {}
+    settled = unchanged.update(
+        state=verdict.state,
+        error_code=verdict.code[:64],
+        error_message=verdict.message,
+        attempts=F("attempts") + int(verdict.uses_attempt),
+        batch_limit=verdict.batch_limit,
+        due_at=verdict.due_at,
+        **ended,
+        **RELEASED,
+    )
+    if settled < len(pks):
+        _ours(batch, pks).update(**next_state(now), **RELEASED)
+    return settled
+
+
+def next_state(now: datetime) -> dict[str, Any]:
+    """Where a record goes that was changed while it was being sent: its error code says it, see `mark_changed`."""
+    excluded = Q(error_code__in=SyncState.EXCLUDED_CODES)
+    unsendable = Q(error_code__in=SyncState.UNSENDABLE_CODES)
+    return {
+        "state": Case(
+            When(excluded, then=Value(State.EXCLUDED)),
+            When(unsendable, then=Value(State.FAILED)),
+            default=Value(State.PENDING),
+        ),
+        "due_at": Case(When(excluded | unsendable, then=Value(None)), default=Value(now)),
+    }
+
+
+# Memberships
+
+
+def _known_membership(batch: Batch) -> dict[str, Any]:
+    return {"synced_is_member": batch.endpoint == ApiCall.Endpoint.LIST_ADD} if batch.customer_list else {}
+
+
+def _remember_identifiers(batch: Batch, pks: Sequence[int]) -> None:
+    """Keeps the identifier under which each customer was put on the list, for the day when it changes."""
+    if batch.endpoint != ApiCall.Endpoint.LIST_ADD:
+        return
+    accepted = set(pks)
+    new = [
+        record for record in batch.records if record.pk in accepted and record.synced_identifier != record.identifier
+    ]
+    for record in new:
+        record.synced_identifier = record.identifier
+    ListMembership.objects.bulk_update(new, ["synced_identifier"])
+
+
+def _wake_memberships(customer_pks: Sequence[int], now: datetime) -> None:
+    """The memberships that waited for these customers are due."""
+    wake_parked(ListMembership.objects.filter(customer__in=customer_pks), now)
+
+
+def wake_parked(memberships: QuerySet[ListMembership], now: datetime) -> int:
+    """Makes those memberships due that were parked and have nothing to wait for any more."""
+    readable = Q(customer_list__status=CustomerList.Status.ACTIVE) & ~Q(customer_list__identifier_key="")
+    parked = memberships.filter(readable, state=State.PENDING, due_at=None)
+    free = parked.filter(Q(is_member=False) | Q(customer__state=State.SYNCED)).values_list("pk", flat=True)
+    return ListMembership.objects.filter(pk__in=list(free)).update(due_at=now, error_code="", error_message="")
+
+
+# The list
+
+
+def _settle_list(batch: Batch, answer: Answer, policy: Policy) -> None:
+    if batch.customer_list is None:
+        return
+    rows = CustomerList.objects.filter(pk=batch.customer_list.pk)
+    if policy.list_status is not None:
+        code, message = LIST_TROUBLES[policy.list_status]
+        rows.update(status=policy.list_status, error_code=code, error_message=message)
+    elif answer.outcome != CallOutcome.ANSWERED:
+        rows.update(error_code=answer.code[:64], error_message=answer.message)
+    elif batch.request.endpoint == Endpoint.LIST_READ:
+        rows.update(**_list_columns(answer.data))
+        wake_parked(ListMembership.objects.filter(customer_list__in=rows), timezone.now())
+    else:
+        rows.exclude(error_code="").update(error_code="", error_message="")
+
+
+def _list_columns(data: Any) -> dict[str, Any]:
+    """What "read list" says of a list. Its name comes back as `filename`."""
+    identifier_key = str(data.get("source", ""))
+    known = identifier_key in CustomerList.IdentifierKey.values
+    user_count = data.get("user_count")
+    return {
+        "name": str(data.get("filename") or data.get("name") or "")[:255],
+        "identifier_key": identifier_key if known else "",
+        "user_count": user_count if isinstance(user_count, int) and user_count >= 0 else None,
+        "read_at": timezone.now(),
+        **({"read_due_at": None} if known else {}),
+        "error_code": "" if known else "list_source_unknown",
+        "error_message": "" if known else "Blueshift doesn't say by which identifier this list knows its customers.",
+    }

@@ -1,0 +1,30 @@
+"""The periodic look at everything that could have been lost: claims of dead workers, open calls, wake-ups, runs."""
+
+from __future__ import annotations
+
+import logging
+
+from django.utils import timezone
+
+from ..exceptions import RedisUnavailable
+from ..models import ListMembership
+from .drain import seconds_until_due
+from .recover import close_orphaned_calls, recover_expired_claims
+from .runs import finish_stale_runs
+from .settle import wake_parked
+from .wake import wake
+
+logger = logging.getLogger(__name__)
+
+
+def sweep() -> None:
+    """Brings back what was lost, and wakes a worker if anything is due. Safe to run at any time, and twice."""
+    recover_expired_claims()
+    close_orphaned_calls()
+    finish_stale_runs()
+    wake_parked(ListMembership.objects.all(), timezone.now())
+    if seconds_until_due() == 0:
+        try:
+            wake()
+        except RedisUnavailable as error:
+            logger.warning("The sweep found work, but no worker could be woken: %s", error)

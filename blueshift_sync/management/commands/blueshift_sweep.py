@@ -1,0 +1,14 @@
+"""manage.py blueshift_sweep"""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from blueshift_sync.delivery.sweep import sweep
+
+
+class Command(BaseCommand):
+    help = "Brings back what was lost: claims of dead workers, unfinished calls, wake-ups that never arrived."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        sweep()

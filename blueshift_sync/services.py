@@ -1,0 +1,180 @@
+"""The Python calls of this app: for the site's own code, and for the admin, the API and the commands alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+from typing import Any
+
+from django.db import router, transaction
+from django.db.models import Model, QuerySet
+from django.utils import timezone
+
+from .delivery.push import kind_of, push_records
+from .delivery.runs import RECORD_MODELS
+from .delivery.wake import wake_on_commit
+from .exceptions import BlueshiftSyncError
+from .models import ApiCall, Customer, CustomerList, ListMembership, RecordResult, SyncRun, SyncState
+from .models.lists import MEMBERSHIP_COLUMNS
+from .sources.capture import Captured, capture_objects
+from .sources.receivers import disabled
+
+__all__ = [
+    "add_to_list",
+    "capture",
+    "disabled",
+    "push",
+    "remove_from_list",
+    "resend",
+    "retry",
+    "save_edited",
+]
+
+Record = Customer | ListMembership
+Trigger = SyncRun.Trigger
+CHUNK = 1000
+
+
+def capture(objects: QuerySet[Any] | Iterable[Model]) -> Captured:
+    """Re-reads source objects: for after `bulk_create`, `update()` or raw SQL, which send no signals.
+
+    `objects` may be of any models that have a source; others are passed over. Returns how many objects were read
+    and of how many the mirror had to be changed.
+    """
+    return capture_objects(objects)
+
+
+def push(
+    records: QuerySet[Any] | Iterable[Record], requested_by: Any = None, *, trigger: Trigger = Trigger.COMMAND
+) -> SyncRun:
+    """Sends these customers or memberships now, changed or not. EXCLUDED ones are left out.
+
+    `records` are all of one kind; `requested_by` is a user. Returns the run, whose `total` says how many are sent.
+    Raises BlueshiftSyncError where there is nothing to tell the kind by, or there are two.
+    """
+    model, pks = _model_and_pks(records)
+    return push_records(model, pks, _new_run(model, trigger, requested_by))
+
+
+def add_to_list(
+    customer_list: CustomerList,
+    customers: QuerySet[Customer] | Iterable[Customer],
+    requested_by: Any = None,
+    *,
+    trigger: Trigger = Trigger.COMMAND,
+) -> SyncRun:
+    """Says that these customers should be on the list, and sends that now."""
+    return _change_list(customer_list, customers, True, _new_run(ListMembership, trigger, requested_by))
+
+
+def remove_from_list(
+    customer_list: CustomerList,
+    customers: QuerySet[Customer] | Iterable[Customer],
+    requested_by: Any = None,
+    *,
+    trigger: Trigger = Trigger.COMMAND,
+) -> SyncRun:
+    """Says that these customers shouldn't be on the list, and sends that now."""
+    return _change_list(customer_list, customers, False, _new_run(ListMembership, trigger, requested_by))
+
+
+def retry(run: SyncRun, requested_by: Any = None) -> SyncRun:
+    """Sends those records of `run` again that are FAILED, with their newest values. Returns the new run."""
+    model = RECORD_MODELS[run.kind]
+    failed = model.objects.filter(run=run, state=SyncState.State.FAILED)
+    again = _new_run(model, Trigger.RETRY, requested_by, retry_of=run)
+    return push_records(model, failed.values_list("pk", flat=True).iterator(CHUNK), again)
+
+
+def resend(
+    calls: QuerySet[ApiCall] | Iterable[ApiCall], requested_by: Any = None, *, trigger: Trigger = Trigger.RETRY
+) -> list[SyncRun]:
+    """Sends the records of these calls again, with their newest values: one run for each kind of record."""
+    results = RecordResult.objects.filter(call__in=calls)
+    runs = []
+    for model, column in ((ListMembership, "membership"), (Customer, "customer")):
+        of_kind = results.filter(**{f"{column}__isnull": False})
+        if model is Customer:
+            of_kind = of_kind.filter(membership=None)
+        pks = of_kind.order_by().values_list(f"{column}_id", flat=True).distinct()
+        if pks.exists():
+            runs.append(push_records(model, pks.iterator(CHUNK), _new_run(model, trigger, requested_by)))
+    return runs
+
+
+def save_edited(record: Record) -> None:
+    """Saves a record that somebody edited, and has it sent.
+
+    Raises BlueshiftSyncError for one that a source owns: the next capture would undo the edit.
+    """
+    if record.is_source_owned:
+        raise BlueshiftSyncError(f"{record} belongs to {record.source_type} {record.source_id}; change it there.")
+    using = router.db_for_write(type(record))
+    with transaction.atomic(using=using):
+        if isinstance(record, ListMembership):
+            record.set_member(record.is_member, due_at=timezone.now())
+        else:
+            record.fingerprint = record.fingerprint_of_payload()
+            record.mark_changed(due_at=timezone.now())
+        record.save(using=using)
+        wake_on_commit(using)
+
+
+def _new_run(model: type[Record], trigger: Trigger, requested_by: Any, **columns: Any) -> SyncRun:
+    return SyncRun.objects.create(kind=kind_of(model), trigger=trigger, requested_by=requested_by, **columns)
+
+
+def _model_and_pks(records: QuerySet[Any] | Iterable[Record]) -> tuple[type[Record], Iterator[int]]:
+    if isinstance(records, QuerySet):
+        return _known_model(records.model), records.order_by("pk").values_list("pk", flat=True).iterator(CHUNK)
+    iterator = iter(records)
+    first = next(iterator, None)
+    if first is None:
+        raise BlueshiftSyncError("There is nothing to send: not one record was given.")
+    model = _known_model(type(first))
+    return model, (_pk_of(record, model) for record in chain([first], iterator))
+
+
+def _known_model(model: type[Any]) -> type[Record]:
+    if model not in RECORD_MODELS.values():
+        raise BlueshiftSyncError(f"Only customers and list memberships can be sent, not {model.__name__} objects.")
+    return model
+
+
+def _pk_of(record: Record, model: type[Record]) -> int:
+    if type(record) is not model:
+        raise BlueshiftSyncError("Customers and list memberships can't be sent in one run; push them separately.")
+    return record.pk
+
+
+def _change_list(
+    customer_list: CustomerList, customers: Iterable[Customer], is_member: bool, run: SyncRun  # noqa: FBT001
+) -> SyncRun:
+    using = router.db_for_write(ListMembership)
+    iterator = iter(customers.iterator(CHUNK) if isinstance(customers, QuerySet) else customers)
+    pks: list[int] = []
+    while chunk := list(islice(iterator, CHUNK)):
+        with transaction.atomic(using=using):
+            pks += _set_members(customer_list, [customer.pk for customer in chunk], is_member, using)
+    return push_records(ListMembership, pks, run)
+
+
+def _set_members(
+    customer_list: CustomerList, customer_pks: Sequence[int], is_member: bool, using: str  # noqa: FBT001
+) -> list[int]:
+    memberships = ListMembership.objects.using(using).filter(customer_list=customer_list, customer__in=customer_pks)
+    known = set(memberships.values_list("customer_id", flat=True))
+    ListMembership.objects.using(using).bulk_create(
+        [
+            ListMembership(customer_list=customer_list, customer_id=pk, is_member=is_member, version=0)
+            for pk in customer_pks
+            if pk not in known
+        ],
+        ignore_conflicts=True,
+    )
+    rows = list(memberships.select_for_update().order_by("pk"))
+    now = timezone.now()
+    for row in rows:
+        row.set_member(is_member, due_at=now)
+    ListMembership.objects.using(using).bulk_update(rows, MEMBERSHIP_COLUMNS)
+    return [row.pk for row in rows]

@@ -1,0 +1,89 @@
+"""What a site writes in its `blueshift.py`: how one of its models becomes customers or list memberships."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from django.db.models import Model, QuerySet
+
+from .paths import read_path
+
+#: How a value is found: the name of a method of the source, a field path, or a function of the object.
+Getter = str | Callable[[Any], Any]
+
+
+class Source:
+    """What both kinds have in common. Registered with `@register(Model)`, which sets `model`."""
+
+    model: type[Model]
+    #: Related models and the path from one of their objects to this source's object, such as {Order: "user"}.
+    watch: ClassVar[Mapping[type[Model], str]] = {}
+
+    @property
+    def label(self) -> str:
+        """The model's name as it is stored beside mirrored rows, `app_label.modelname`."""
+        return self.model._meta.label_lower
+
+    def get_queryset(self) -> QuerySet[Any]:
+        """The objects of a backfill; the place for `select_related` and `prefetch_related`."""
+        return self.model._default_manager.all()
+
+    def include(self, obj: Any) -> bool:
+        """Whether `obj` belongs in Blueshift."""
+        return True
+
+    def read(self, obj: Any, getter: Getter) -> Any:
+        """What `getter` finds on `obj`."""
+        if callable(getter):
+            return getter(obj)
+        method = getattr(self, getter, None)
+        if callable(method):
+            return method(obj)
+        return read_path(obj, getter)
+
+    def read_field(self, obj: Any, name: str) -> Any:
+        """The value of a mapped field: from `get_<name>` where the source has it, else as the field says."""
+        method = getattr(self, f"get_{name}", None)
+        if method is not None:
+            return method(obj)
+        getter = getattr(type(self), name)  # off the class: a function there isn't a method of the source
+        return None if getter is None else self.read(obj, getter)
+
+
+class CustomerSource(Source):
+    """Maps a model's objects to customers.
+
+    Each field is a path, the name of a method of the source, or a function; `get_<field>` works as well.
+    `attributes` maps Blueshift's attribute names to the same. A value of None is left out of what is sent, so
+    Blueshift keeps what it had, unless `send_null` names the attribute.
+    """
+
+    customer_id: Getter | None = None
+    email: Getter | None = None
+    uuid: Getter | None = None
+    firstname: Getter | None = None
+    lastname: Getter | None = None
+    attributes: ClassVar[Mapping[str, Getter]] = {}
+    send_null: ClassVar[set[str]] = set()
+
+    def get_subscription_groups(self, obj: Any) -> Mapping[str, bool]:
+        """Subscription group IDs and whether the customer is subscribed to each."""
+        return {}
+
+
+class MembershipSource(Source):
+    """Maps a model's objects to list memberships: an included object puts its customer on the list.
+
+    `customer` leads to the object that a CustomerSource mirrors. `list_id` is the list's number, a path, or a
+    function; `get_list_id` works as well.
+    """
+
+    customer: Getter
+    list_id: int | Getter | None = None
+
+    def read_list_id(self, obj: Any) -> Any:
+        """The number of the list that `obj` speaks of, or None."""
+        if isinstance(self.list_id, int):
+            return self.list_id
+        return self.read_field(obj, "list_id")

@@ -1,0 +1,141 @@
+"""From the site's objects to customers: set-based, in the transaction of the change.
+
+The mirror's rows are locked before the objects are read, and the objects are read afresh. So of two changes at once
+the second one waits, and then sees what the first one did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import IntegrityError, router, transaction
+from django.db.models import Model
+from django.utils import timezone
+
+from ..conf import app_settings
+from ..delivery.wake import wake_on_commit
+from ..models import Customer, ListMembership
+from ..models.fields import EmailKeyField
+from ..models.lists import MEMBERSHIP_COLUMNS
+from ..models.state import CHANGE_COLUMNS
+from .base import CustomerSource
+from .fresh import fresh_objects
+from .identity import settle_identities
+from .readings import Reading, key_text, read_customer
+
+CUSTOMER_COLUMNS = (
+    *CHANGE_COLUMNS,
+    "customer_id",
+    "email",
+    "email_key",
+    "uuid",
+    "firstname",
+    "lastname",
+    "attributes",
+    "subscription_groups",
+    "contested_customer_id",
+    "source_type",
+    "source_id",
+)
+
+
+def capture_customers(source: CustomerSource, keys: Sequence[Any], using: str | None) -> int:
+    """Brings the mirror's rows of these objects up to date; returns how many had to be changed."""
+    try:
+        return _capture_customers(source, keys, using)
+    except IntegrityError:
+        # Somebody else made one of the rows, or took one of the customer IDs, in between: now it can be seen.
+        return _capture_customers(source, keys, using)
+
+
+def _capture_customers(source: CustomerSource, keys: Sequence[Any], using: str | None) -> int:
+    mirror = router.db_for_write(Customer)
+    with transaction.atomic(using=mirror):
+        names = [key_text(key) for key in keys]
+        rows = {
+            row.source_id: row
+            for row in Customer.objects.using(mirror)
+            .select_for_update()
+            .filter(source_type=source.label, source_id__in=names)
+            .order_by("pk")
+        }
+        readings = [read_customer(source, obj) for obj in fresh_objects(source, keys, using)]
+        settle_identities(readings, rows)
+        changed = [row for reading in readings if (row := _changed_row(reading, rows)) is not None]
+        _write(changed, mirror)
+        if changed:
+            wake_on_commit(mirror)
+    return len(changed)
+
+
+def _changed_row(reading: Reading, rows: dict[str | None, Customer]) -> Customer | None:
+    """The row with the reading applied, or None where it says that already."""
+    row = rows.get(reading.source_id) or Customer(version=0)
+    before = (row.source_id, row.fingerprint, row.error_code in _REASONS and row.error_code)
+    row.source_type, row.source_id = reading.source_type, reading.source_id
+    for name, value in reading.columns.items():
+        setattr(row, name, value)
+    row.email_key = EmailKeyField.key_of(row.email)
+    row.fingerprint = row.fingerprint_of_payload()
+    if before == (row.source_id, row.fingerprint, reading.error_code or False):
+        return None
+    row.mark_changed(
+        due_at=due_after_debounce(), error_code=reading.error_code, error_message=reading.error_message
+    )
+    return row
+
+
+_REASONS = Customer.EXCLUDED_CODES | Customer.UNSENDABLE_CODES
+
+
+def due_after_debounce() -> datetime:
+    """When a change made now is due: DEBOUNCE_SECONDS later, so that others can join it."""
+    return timezone.now() + timedelta(seconds=app_settings().DEBOUNCE_SECONDS)
+
+
+def _write(rows: Sequence[Customer], mirror: str) -> None:
+    new = [row for row in rows if row.pk is None]
+    known = [row for row in rows if row.pk is not None]
+    if len(known) == 1:
+        known[0].save(using=mirror, update_fields=CUSTOMER_COLUMNS)
+    elif known:
+        Customer.objects.using(mirror).bulk_update(known, CUSTOMER_COLUMNS)
+    if new:
+        Customer.objects.using(mirror).bulk_create(new)
+
+
+def detach_customer(source: CustomerSource, obj: Model) -> None:
+    """The source object is gone: its row stays and is never sent again, its memberships are removed."""
+    mirror = router.db_for_write(Customer)
+    with transaction.atomic(using=mirror):
+        row = (
+            Customer.objects.using(mirror)
+            .select_for_update()
+            .filter(source_type=source.label, source_id=key_text(obj.pk))
+            .first()
+        )
+        if row is None:
+            return
+        row.source_id = None
+        row.mark_changed(
+            due_at=timezone.now(),
+            error_code="source_deleted",
+            error_message="The object on the site was deleted.",
+        )
+        row.save(using=mirror, update_fields=CUSTOMER_COLUMNS)
+        _leave_all_lists(row, mirror)
+        wake_on_commit(mirror)
+
+
+def _leave_all_lists(customer: Customer, mirror: str) -> None:
+    rows = list(
+        ListMembership.objects.using(mirror)
+        .select_for_update()
+        .filter(customer=customer, is_member=True)
+        .order_by("pk")
+    )
+    for row in rows:
+        row.set_member(False, due_at=timezone.now())
+    ListMembership.objects.using(mirror).bulk_update(rows, MEMBERSHIP_COLUMNS)

@@ -1,0 +1,30 @@
+"""Reading a value off an object of the site, along a path such as `subscription__plan__code`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import ObjectDoesNotExist
+from django.db.models import Manager, Model
+
+
+def read_path(obj: Any, path: str) -> Any:
+    """The value at the end of `path`; None where a relation on the way is empty.
+
+    Methods without arguments are called. Raises AttributeError where a step doesn't exist.
+    """
+    value = obj
+    for step in path.split("__"):
+        if value is None:
+            return None
+        value = _read_step(value, step)
+    return value
+
+
+def _read_step(value: Any, step: str) -> Any:
+    try:
+        found = getattr(value, step)
+    except ObjectDoesNotExist:  # the other side of a one-to-one relation
+        return None
+    is_method = callable(found) and not isinstance(found, Manager | Model)
+    return found() if is_method else found

@@ -1,0 +1,108 @@
+"""Django's model signals, turned into captures. They run in the transaction of the change."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from django.apps import apps
+from django.db import DEFAULT_DB_ALIAS, router, transaction
+from django.db.models import Model
+from django.db.models.signals import post_delete, post_save
+from rq.timeouts import BaseTimeoutException
+
+from ..models import Customer
+from .base import Source
+from .capture import capture_chunk, forget_object
+from .paths import read_path
+
+logger = logging.getLogger(__name__)
+
+_disabled: ContextVar[bool] = ContextVar("blueshift_sync_capture_disabled", default=False)
+
+
+@contextmanager
+def disabled() -> Iterator[None]:
+    """Nothing that is saved or deleted in this block is captured. `services.capture` makes up for it."""
+    token = _disabled.set(True)
+    try:
+        yield
+    finally:
+        _disabled.reset(token)
+
+
+def connect(source: Source) -> None:
+    """Listens to the source's model, the models derived from it, and those that it watches."""
+    for model in _with_derived(source.model):
+        post_save.connect(_on_save, sender=model, dispatch_uid="blueshift_sync.save")
+        post_delete.connect(_on_delete, sender=model, dispatch_uid="blueshift_sync.delete")
+    for watched, path in source.watch.items():
+        for model in _with_derived(watched):
+            for signal in (post_save, post_delete):
+                signal.connect(
+                    _watcher(source, path), sender=model, dispatch_uid=_watch_uid(source, path), weak=False
+                )
+
+
+def disconnect(source: Source) -> None:
+    """Undoes `connect`."""
+    for model in _with_derived(source.model):
+        post_save.disconnect(sender=model, dispatch_uid="blueshift_sync.save")
+        post_delete.disconnect(sender=model, dispatch_uid="blueshift_sync.delete")
+    for watched, path in source.watch.items():
+        for model in _with_derived(watched):
+            for signal in (post_save, post_delete):
+                signal.disconnect(sender=model, dispatch_uid=_watch_uid(source, path))
+
+
+def _with_derived(model: type[Model]) -> list[type[Model]]:
+    return [candidate for candidate in apps.get_models() if issubclass(candidate, model)]
+
+
+def _watch_uid(source: Source, path: str) -> str:
+    return f"blueshift_sync.watch.{source.label}.{type(source).__qualname__}.{path}"
+
+
+def _on_save(instance: Model, using: str, raw: bool = False, **kwargs: Any) -> None:  # noqa: FBT001, FBT002
+    if not raw and not _disabled.get():
+        _shielded(instance, lambda: capture_chunk(type(instance), [instance.pk], using))
+
+
+def _on_delete(instance: Model, **kwargs: Any) -> None:
+    if not _disabled.get():
+        _shielded(instance, lambda: forget_object(instance))
+
+
+def _watcher(source: Source, path: str) -> Callable[..., None]:
+    def on_change(instance: Model, using: str, raw: bool = False, **kwargs: Any) -> None:  # noqa: FBT001, FBT002
+        if not raw and not _disabled.get():
+            _shielded(instance, lambda: _capture_watching(source, read_path(instance, path), using))
+
+    return on_change
+
+
+def _capture_watching(source: Source, obj: Any, using: str) -> None:
+    if obj is not None:
+        capture_chunk(source.model, [obj.pk], using)
+
+
+def _shielded(instance: Model, capture: Callable[[], Any]) -> None:
+    """Captures in a savepoint: whatever goes wrong with us, the site's own change goes through.
+
+    What is lost that way is logged, and found again by a backfill.
+    """
+    try:
+        with transaction.atomic(using=router.db_for_write(Customer) or DEFAULT_DB_ALIAS):
+            capture()
+    except BaseTimeoutException:  # the site's own job has run out of time, and must end
+        raise
+    except Exception as error:
+        logger.error(  # noqa: TRY400 - a traceback may quote values of the object
+            "A change of %s %s could not be captured (%s). Mend the cause, then run blueshift_backfill.",
+            type(instance)._meta.label,
+            instance.pk,
+            type(error).__name__,
+        )

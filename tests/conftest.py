@@ -1,0 +1,67 @@
+"""What the whole suite shares: a real Redis, the simulator's fixture, and worker processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import django_rq
+import pytest
+from django.conf import settings as django_settings
+from django.db import connection
+
+from project.embedded_redis import EmbeddedRedis
+
+ROOT = Path(__file__).parent.parent
+pytest_plugins = ["pytester"]
+
+_processes = ExitStack()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Starts a Redis of our own, unless the environment names one."""
+    if "TEST_REDIS_URL" not in os.environ:
+        redis = _processes.enter_context(EmbeddedRedis(Path(django_settings.VAR) / "redis"))
+        os.environ["TEST_REDIS_URL"] = redis.url
+        django_settings.RQ_QUEUES["default"]["URL"] = redis.url
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    _processes.close()
+
+
+@pytest.fixture(autouse=True)
+def _empty_redis() -> Iterator[None]:
+    """No job, flag or clock is left over from another test."""
+    yield
+    django_rq.get_connection("default").flushdb()
+
+
+@pytest.fixture
+def start_worker(transactional_db: None, settings: Any) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts real worker processes on the test's database, Redis and settings; they end with the test."""
+    workers: list[subprocess.Popen[bytes]] = []
+
+    def start(*options: str) -> subprocess.Popen[bytes]:
+        environment = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "tests.settings",
+            "TEST_DATABASE_NAME": str(connection.settings_dict["NAME"]),
+            "TEST_BLUESHIFT_SYNC": json.dumps(settings.BLUESHIFT_SYNC),
+        }
+        command = [sys.executable, "manage.py", "rqworker", "default", *options]
+        worker = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
+        workers.append(worker)
+        return worker
+
+    yield start
+    for worker in workers:
+        if worker.poll() is None:
+            os.killpg(worker.pid, 9)
+        worker.wait()

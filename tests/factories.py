@@ -1,0 +1,99 @@
+"""Rows for tests: each function saves one valid row; keywords override any of its fields."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from blueshift_sync.models import (
+    ApiCall,
+    Customer,
+    CustomerList,
+    ListMembership,
+    RecordResult,
+    SyncRun,
+    SyncState,
+)
+
+_number = itertools.count(1)
+
+
+def make_customer(**fields: Any) -> Customer:
+    number = next(_number)
+    defaults = {
+        "customer_id": f"customer-{number}",
+        "email": f"customer-{number}@example.com",
+        "firstname": "Ada",
+        "lastname": f"Number {number}",
+    }
+    return Customer.objects.create(**_with_claim({**defaults, **fields}))
+
+
+def make_list(**fields: Any) -> CustomerList:
+    number = next(_number)
+    defaults = {
+        "list_id": 10_000 + number,
+        "name": f"List {number}",
+        "identifier_key": CustomerList.IdentifierKey.EMAIL,
+    }
+    return CustomerList.objects.create(**{**defaults, **fields})
+
+
+def make_membership(**fields: Any) -> ListMembership:
+    """Makes its list and its customer too, unless they are given."""
+    customer_list = fields.pop("customer_list", None) or make_list()
+    customer = fields.pop("customer", None) or make_customer()
+    return ListMembership.objects.create(customer_list=customer_list, customer=customer, **_with_claim(fields))
+
+
+def make_run(**fields: Any) -> SyncRun:
+    defaults = {"kind": SyncRun.Kind.CUSTOMERS, "trigger": SyncRun.Trigger.SIGNAL}
+    return SyncRun.objects.create(**{**defaults, **fields})
+
+
+def make_call(**fields: Any) -> ApiCall:
+    """A call that succeeded, without a run unless one is given."""
+    defaults = {
+        "endpoint": ApiCall.Endpoint.CUSTOMERS_BULK,
+        "method": "POST",
+        "url": "https://api.getblueshift.com/api/v1/customers/bulk",
+        "request_headers": {"Authorization": "[masked]", "Content-Type": "application/json"},
+        "request_body": '{"customers": [{"email": "ada@example.com"}]}',
+        "status_code": 200,
+        "response_headers": {"Content-Type": "application/json"},
+        "response_body": '{"status": "success"}',
+        "request_id": f"request-{next(_number)}",
+        "state": ApiCall.State.SUCCEEDED,
+        "record_count": 1,
+        "duration_ms": 120,
+    }
+    return ApiCall.objects.create(**{**defaults, **fields})
+
+
+def make_result(**fields: Any) -> RecordResult:
+    """An accepted record. Makes its call too, unless it is given; of no customer unless one is given."""
+    call = fields.pop("call", None) or make_call()
+    number = next(_number)
+    defaults = {
+        "position": call.results.count(),
+        "identifier": f"customer-{number}@example.com",
+        "version": 1,
+        "outcome": RecordResult.Outcome.ACCEPTED,
+    }
+    return RecordResult.objects.create(call=call, **{**defaults, **fields})
+
+
+def _with_claim(fields: dict[str, Any]) -> dict[str, Any]:
+    """A record that is SENDING needs a claim; no other may have one."""
+    if fields.get("state") != SyncState.State.SENDING:
+        return fields
+    claim = {
+        "claim_token": uuid.uuid4(),
+        "claim_expires_at": timezone.now() + timedelta(minutes=5),
+        "claimed_version": fields.get("version", 1),
+    }
+    return {**claim, **fields}
