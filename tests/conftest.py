@@ -39,8 +39,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def _empty_redis() -> Iterator[None]:
     """No job, flag or clock is left over from another test."""
+    redis = django_rq.get_connection("default")
     yield
-    django_rq.get_connection("default").flushdb()
+    redis.flushdb()
 
 
 @pytest.fixture

@@ -22,7 +22,6 @@ from django.utils import timezone
 from ..client.limits import LIST_MEMBERS_PER_CALL
 from ..conf import app_settings
 from ..models import Customer, CustomerList, ListMembership, SyncRun, SyncState
-from ..models.fingerprints import is_json
 from .policy import LIST_TROUBLES
 from .runs import note_outcomes
 
@@ -122,8 +121,6 @@ NO_IDENTIFIER = (
 )
 
 
-#: What is said of a customer with a value such as NaN, put there by hand.
-NO_JSON = ("value_not_sendable", "One of the values has no JSON form, such as NaN or an infinite number.")
 #: Seconds after which a list is read again that couldn't be read.
 READ_AGAIN_SECONDS = 30
 
@@ -188,17 +185,11 @@ def _take(
     return claim if taken else None
 
 
-def _sendable_customers(claim: Claim, records: Iterable[Customer]) -> list[Customer]:
-    """The records that can be sent. The others are FAILED: in a batch they would spoil it for all."""
-    sendable = []
-    for record in records:
-        if not record.identifier:
-            _refuse(claim, Customer, [record.pk], *NO_IDENTIFIER)
-        elif not is_json(record.payload):
-            _refuse(claim, Customer, [record.pk], *NO_JSON)
-        else:
-            sendable.append(record)
-    return sendable
+def _sendable_customers(claim: Claim, records: Sequence[Customer]) -> list[Customer]:
+    """The records that Blueshift could match to anybody. The others are FAILED."""
+    nameless = [record.pk for record in records if not record.identifier]
+    _refuse(claim, Customer, nameless, *NO_IDENTIFIER)
+    return [record for record in records if record.identifier]
 
 
 def _first_of_each_email(customers: Iterable[Customer]) -> list[Customer]:
@@ -219,19 +210,19 @@ def _give_back_contested(claim: Claim) -> None:
 
     Looked at after the claim is committed: of two workers at least the later one sees the other.
     """
-    by_email = {record.email_key: record for record in claim.records if not record.customer_id}  # type: ignore[union-attr]
-    if not by_email:
+    customers = [record for record in claim.records if isinstance(record, Customer)]
+    emails = {record.email_key for record in customers if not record.customer_id}
+    if not emails:
         return
     elsewhere = set(
         Customer.objects.using(_mirror())
-        .filter(state=SyncState.State.SENDING, customer_id=None, email_key__in=by_email)
+        .filter(state=SyncState.State.SENDING, customer_id=None, email_key__in=emails)
         .exclude(claim_token=claim.token)
         .values_list("email_key", flat=True)
     )
     if elsewhere:
-        before = claim.records
-        claim.records = [record for record in before if record.customer_id or record.email_key not in elsewhere]  # type: ignore[union-attr]
-        _give_back(Customer, claim, before)
+        claim.records = [record for record in customers if record.customer_id or record.email_key not in elsewhere]
+        _give_back(Customer, claim, customers)
 
 
 def _give_back(model: type[Any], claim: Claim, claimed: Sequence[Any]) -> None:

@@ -29,7 +29,7 @@ def recover_expired_claims() -> None:
             _recover_claim(model, token)
 
 
-def _recover_claim(model: type[Any], token: UUID) -> None:
+def _recover_claim(model: type[Any], token: UUID | None) -> None:
     now = timezone.now()
     with transaction.atomic(using=router.db_for_write(model), durable=True):
         records = list(

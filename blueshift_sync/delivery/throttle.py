@@ -45,9 +45,7 @@ def reserve_call(longest_wait: float) -> float | None:
     interval = 0 if rate is None else round(1_000_000 / (rate * USED_SHARE))
     with redis_errors_named():
         wait = int(
-            redis_connection().eval(  # type: ignore[arg-type]
-                _RESERVE, 1, account_key("throttle"), interval, round(longest_wait * 1_000_000)
-            )
+            redis_connection().eval(_RESERVE, 1, account_key("throttle"), interval, round(longest_wait * 1_000_000))
         )
     return None if wait < 0 else wait / 1_000_000
 

@@ -1,0 +1,242 @@
+"""From due records to Blueshift and back, over real sockets."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from blueshift_sync.delivery.drain import drain
+from blueshift_sync.models import ApiCall, Customer, ListMembership, RecordResult, SyncRun
+from tests.factories import make_customer, make_list, make_membership
+
+pytestmark = pytest.mark.django_db
+
+LONG_NAME = "x" * 65  # Blueshift takes 64 characters
+
+
+def make_customers(count: int, **fields: Any) -> None:
+    Customer.objects.bulk_create(
+        Customer(customer_id=f"c{number}", email=f"c{number}@example.com", **fields) for number in range(count)
+    )
+
+
+def states() -> dict[str, int]:
+    found = Customer.objects.values_list("state", flat=True)
+    return {state: list(found).count(state) for state in sorted(set(found))}
+
+
+def test_everything_due_arrives_in_full_batches(unthrottled: Any) -> None:
+    make_customers(120)
+    drain()
+    assert states() == {"SYNCED": 120}
+    assert {customer["customer_id"] for customer in unthrottled.customers} == {f"c{number}" for number in range(120)}
+    assert sorted(ApiCall.objects.values_list("record_count", flat=True)) == [20, 50, 50]
+    run = SyncRun.objects.get()
+    assert (run.state, run.total, run.accepted, run.rejected, run.calls_made) == ("SUCCEEDED", 120, 120, 0, 3)
+
+
+def test_a_customer_is_sent_as_the_mirror_has_it(unthrottled: Any) -> None:
+    make_customer(
+        customer_id="ada",
+        email="Ada@Example.com",
+        firstname="Ada",
+        lastname="",
+        attributes={"plan": "gold", "spent": 12.5, "vip": False, "note": None},
+        subscription_groups=[{"id": "sg-news", "subscribed": True}],
+    )
+    drain()
+    (request,) = unthrottled.requests
+    assert request.json == {
+        "customers": [
+            {
+                "customer_id": "ada",
+                "email": "Ada@Example.com",
+                "firstname": "Ada",
+                "plan": "gold",
+                "spent": 12.5,
+                "vip": False,
+                "note": None,
+                "subscription_groups": [{"id": "sg-news", "subscribed": True}],
+            }
+        ]
+    }
+
+
+def test_the_audit_holds_what_went_over_the_wire(unthrottled: Any) -> None:
+    make_customer(customer_id="ada")
+    drain()
+    (request,) = unthrottled.requests
+    call = ApiCall.objects.get()
+    assert (call.method, call.request_body) == (request.method, request.body)
+    assert (call.status_code, call.request_id) == (request.status, request.request_id)
+    assert json.loads(call.response_body) == {"customers": [], "errors": []}
+    assert (call.state, call.attempt, call.record_count, call.error_count) == ("SUCCEEDED", 1, 1, 0)
+    assert call.duration_ms is not None
+    assert call.response_headers["x-request-id"] == request.request_id
+
+
+def test_the_key_is_kept_nowhere(unthrottled: Any, caplog: pytest.LogCaptureFixture) -> None:
+    make_customer()
+    with caplog.at_level("DEBUG"):
+        drain()
+    stored = str(list(ApiCall.objects.values())) + caplog.text
+    assert unthrottled.api_key not in stored
+    assert "c2ltdWxhdG9yLWtleTo" not in stored  # base64 of "simulator-key:"
+    assert ApiCall.objects.get().request_headers["Authorization"] == "Basic ***"
+
+
+def test_bad_records_never_hold_up_the_good_ones(unthrottled: Any) -> None:
+    make_customers(48)
+    make_customer(customer_id="bad-1", firstname=LONG_NAME)
+    make_customer(customer_id="bad-2", lastname=LONG_NAME)
+    drain()
+    assert states() == {"FAILED": 2, "SYNCED": 48}
+    failed = Customer.objects.get(customer_id="bad-1")
+    assert failed.error_code
+    assert failed.error_message
+    call = ApiCall.objects.get()
+    assert (call.state, call.record_count, call.error_count) == ("PARTIAL", 50, 2)
+    assert call.results.filter(outcome="REJECTED").count() == 2
+    assert set(call.results.values_list("position", flat=True)) == set(range(50))
+    run = SyncRun.objects.get()
+    assert (run.state, run.accepted, run.rejected) == ("PARTIAL", 48, 2)
+
+
+def test_a_refused_batch_is_halved_until_the_guilty_record_stands_alone(unthrottled: Any) -> None:
+    make_customers(16)
+    unthrottled.fail("status", status=400, endpoint="CUSTOMERS_BULK", next=1, apply=False)
+    drain()
+    assert states() == {"SYNCED": 16}
+    assert list(ApiCall.objects.order_by("id").values_list("record_count", "state")) == [
+        (16, "FAILED"),
+        (8, "SUCCEEDED"),
+        (8, "SUCCEEDED"),
+    ]
+    assert not Customer.objects.exclude(attempts=0).exists()
+
+
+def test_an_unreadable_answer_is_unknown_and_the_records_go_one_by_one(unthrottled: Any) -> None:
+    make_customers(3)
+    unthrottled.fail("empty", next=1)
+    drain()
+    assert states() == {"SYNCED": 3}
+    first, *others = ApiCall.objects.order_by("id")
+    assert (first.state, first.record_count) == ("UNKNOWN", 3)
+    assert [(call.state, call.record_count) for call in others] == [("SUCCEEDED", 1)] * 3
+    assert RecordResult.objects.filter(call=first, outcome="UNKNOWN").count() == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "rule", "state", "outcome"),
+    [
+        ("reset", {}, "UNKNOWN", "UNKNOWN"),
+        ("cut", {}, "UNKNOWN", "UNKNOWN"),
+        ("html", {"status": 502}, "FAILED", "RETRY"),
+        ("status", {"status": 503}, "FAILED", "RETRY"),
+        ("status", {"status": 409}, "FAILED", "RETRY"),
+    ],
+)
+def test_temporary_trouble_passes(unthrottled: Any, fault: str, rule: dict[str, Any], state: str, outcome: str) -> None:
+    make_customers(2)
+    unthrottled.fail(fault, next=1, **rule)
+    drain()
+    assert states() == {"SYNCED": 2}
+    first, second = ApiCall.objects.order_by("id")
+    assert (first.state, second.state, second.attempt) == (state, "SUCCEEDED", 2)
+    assert set(first.results.values_list("outcome", flat=True)) == {outcome}
+    assert first.error
+    assert SyncRun.objects.get().state == "SUCCEEDED"
+
+
+def test_after_max_attempts_a_record_is_failed_with_the_last_reason(unthrottled: Any, settings: Any) -> None:
+    settings.BLUESHIFT_SYNC = {**settings.BLUESHIFT_SYNC, "MAX_ATTEMPTS": 3}
+    make_customers(2)
+    unthrottled.fail("status", status=503)
+    drain()
+    assert states() == {"FAILED": 2}
+    customer = Customer.objects.first()
+    assert customer is not None
+    assert (customer.attempts, customer.error_code) == (3, "http_503")
+    assert ApiCall.objects.count() == 3
+    assert SyncRun.objects.get().state == "FAILED"
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_key_stops_the_sending_and_fails_nobody(unthrottled: Any, status: int) -> None:
+    make_customers(120)
+    unthrottled.fail("status", status=status)
+    drain()
+    assert states() == {"PENDING": 120}
+    assert not Customer.objects.exclude(attempts=0).exists()
+    drain()  # paused: nothing goes out
+    assert ApiCall.objects.count() == len(unthrottled.requests)
+    assert ApiCall.objects.count() <= 3
+
+
+def test_nothing_is_sent_when_sending_is_off(unthrottled: Any, settings: Any) -> None:
+    settings.BLUESHIFT_SYNC = {**settings.BLUESHIFT_SYNC, "ENABLED": False}
+    make_customers(1)
+    drain()
+    assert (states(), unthrottled.requests) == ({"PENDING": 1}, [])
+
+
+def test_no_more_calls_than_allowed_in_any_second(blueshift: Any) -> None:
+    make_customers(600)
+    drain()
+    assert states() == {"SYNCED": 600}
+    assert len(blueshift.requests) == 12
+    assert blueshift.calls_in_any_second() <= 5
+    assert not ApiCall.objects.filter(status_code=429).exists()
+
+
+def test_a_429_slows_down_and_loses_nothing(unthrottled: Any) -> None:
+    make_customers(2)
+    unthrottled.fail("status", status=429, next=1)
+    drain()
+    assert states() == {"SYNCED": 2}
+    assert not Customer.objects.exclude(attempts=0).exists()
+
+
+def test_when_time_is_over_a_fresh_job_goes_on(unthrottled: Any) -> None:
+    import django_rq
+
+    make_customers(60)
+    drain(seconds=0)
+    assert states() == {"PENDING": 60}
+    assert [job.func_name for job in django_rq.get_queue("default").jobs] == ["blueshift_sync.tasks.drain"]
+
+
+def test_memberships_follow_their_customers(unthrottled: Any) -> None:
+    unthrottled.create_list(7, source="customer_id")
+    customer_list = make_list(list_id=7, identifier_key="")
+    for number in range(3):
+        make_membership(customer_list=customer_list, customer=make_customer(customer_id=f"c{number}"))
+    drain()
+    assert sorted(unthrottled.members(7)) == ["c0", "c1", "c2"]
+    membership = ListMembership.objects.first()
+    assert membership is not None
+    assert (membership.state, membership.synced_is_member) == ("SYNCED", True)
+    customer_list.refresh_from_db()
+    assert (customer_list.identifier_key, customer_list.name) == ("customer_id", "List 7")
+    kinds = SyncRun.objects.values_list("kind", "state", "total", "accepted")
+    assert set(kinds) == {("CUSTOMERS", "SUCCEEDED", 3, 3), ("LISTS", "SUCCEEDED", 3, 3)}
+
+
+@pytest.mark.parametrize(
+    ("status", "ours", "code"), [("deleted", "DELETED", "list_deleted"), ("old", "UNSUPPORTED", "list_unsupported")]
+)
+def test_a_lists_own_trouble_stops_that_list_alone(unthrottled: Any, status: str, ours: str, code: str) -> None:
+    unthrottled.create_list(7, source="email", status=status)
+    unthrottled.create_list(8, source="email")
+    broken, sound = make_list(list_id=7), make_list(list_id=8)
+    customer = make_customer(email="ada@example.com")
+    stuck = make_membership(customer_list=broken, customer=customer)
+    make_membership(customer_list=sound, customer=customer)
+    drain()
+    assert unthrottled.members(8) == ["ada@example.com"]
+    broken.refresh_from_db()
+    stuck.refresh_from_db()
+    assert (broken.status, broken.error_code, stuck.state, stuck.due_at) == (ours, code, "PENDING", None)
+    assert stuck.error_message == broken.error_message

@@ -1,0 +1,110 @@
+"""One wake-up for many changes, none for what was rolled back, and never a failed save because of Redis."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import django_rq
+import pytest
+from django.db import transaction
+
+from blueshift_sync.delivery import wake
+from project.shop.models import Customer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _forget_old_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wake, "_redis_failed_at", float("-inf"))
+
+
+def queued() -> int:
+    return len(django_rq.get_queue("default"))
+
+
+def save_customer(number: int) -> Customer:
+    return Customer.objects.create(customer_number=f"c{number}", email=f"c{number}@example.com")
+
+
+def test_many_saves_in_a_transaction_queue_one_job() -> None:
+    with transaction.atomic():
+        for number in range(20):
+            save_customer(number)
+        assert queued() == 0
+    assert queued() == 1
+
+
+def test_saves_in_many_transactions_share_the_waiting_job() -> None:
+    for number in range(20):
+        save_customer(number)
+    assert queued() == 1
+
+
+def test_a_rolled_back_change_wakes_nobody() -> None:
+    with transaction.atomic():
+        save_customer(1)
+        transaction.set_rollback(True)
+    assert queued() == 0
+
+
+def test_a_change_after_a_rolled_back_savepoint_still_wakes() -> None:
+    with transaction.atomic():
+        with transaction.atomic():
+            save_customer(1)
+            transaction.set_rollback(True)
+        save_customer(2)
+    assert queued() == 1
+
+
+def test_a_change_that_comes_once_a_drain_has_begun_queues_another() -> None:
+    save_customer(1)
+    wake.acknowledge()
+    save_customer(2)
+    assert queued() == 2
+
+
+def test_an_unchanged_save_wakes_nobody() -> None:
+    customer = save_customer(1)
+    wake.acknowledge()
+    django_rq.get_queue("default").empty()
+    customer.save()
+    assert queued() == 0
+
+
+def test_nothing_is_queued_while_sending_is_off(settings: Any) -> None:
+    settings.BLUESHIFT_SYNC = {**settings.BLUESHIFT_SYNC, "ENABLED": False}
+    save_customer(1)
+    assert queued() == 0
+
+
+def test_saves_go_through_while_redis_is_away_and_log_it_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(django_rq.settings.QUEUES["default"], "URL", "redis://127.0.0.1:9/0")
+    with caplog.at_level(logging.WARNING, logger="blueshift_sync"):
+        for number in range(5):
+            save_customer(number)
+    assert Customer.objects.count() == 5
+    assert len(caplog.records) == 1
+    assert "example.com" not in caplog.text
+
+
+def test_a_flag_whose_job_could_not_be_queued_is_taken_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise OSError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(wake, "enqueue_drain", refuse)
+        with pytest.raises(OSError):  # noqa: PT011 - the one raised above
+            wake.wake()
+    wake.wake()
+    assert queued() == 1
+
+
+def test_a_job_carries_no_data_of_anybody() -> None:
+    save_customer(1)
+    (job,) = django_rq.get_queue("default").jobs
+    assert (job.func_name, job.args, job.kwargs) == ("blueshift_sync.tasks.drain", (), {})
+    assert "example.com" not in job.description
