@@ -17,6 +17,7 @@ from django.conf import settings as django_settings
 from django.db import connection
 
 from project.embedded_redis import EmbeddedRedis
+from tests.processes import kill_with_children
 
 ROOT = Path(__file__).parent.parent
 pytest_plugins = ["pytester"]
@@ -57,12 +58,10 @@ def start_worker(transactional_db: None, settings: Any) -> Iterator[Callable[...
             "TEST_BLUESHIFT_SYNC": json.dumps(settings.BLUESHIFT_SYNC),
         }
         command = [sys.executable, "manage.py", "rqworker", "default", *options]
-        worker = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
+        worker = subprocess.Popen(command, cwd=ROOT, env=environment)
         workers.append(worker)
         return worker
 
     yield start
     for worker in workers:
-        if worker.poll() is None:
-            os.killpg(worker.pid, 9)
-        worker.wait()
+        kill_with_children(worker)

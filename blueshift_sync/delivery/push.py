@@ -12,7 +12,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from ..models import Customer, ListMembership, SyncRun, SyncState
-from .runs import RECORD_MODELS, close_run
+from .runs import RECORD_MODELS, close_run, finish_if_done
 from .wake import wake_quietly
 
 State = SyncState.State
@@ -26,13 +26,17 @@ def push_records(model: type[Customer] | type[ListMembership], pks: Iterable[int
     them.
     """
     rows = model.objects.using(router.db_for_write(model))
+    overtaken: set[int] = set()
     for chunk in _chunks(pks):
         asked_for = rows.filter(pk__in=chunk).exclude(state=State.EXCLUDED)
         asked_for = asked_for.exclude(state=State.FAILED, error_code__in=SyncState.UNSENDABLE_CODES)
+        overtaken |= set(asked_for.filter(state=State.PENDING, run__isnull=False).values_list("run_id", flat=True))
         added = _make_due(asked_for, run)
         SyncRun.objects.filter(pk=run.pk).update(total=F("total") + added, heartbeat_at=timezone.now())
         wake_quietly()
     close_run(run.pk)
+    for run_id in overtaken:
+        finish_if_done(run_id)
     run.refresh_from_db()
     return run
 

@@ -39,7 +39,7 @@ def _recover_claim(model: type[Any], token: UUID | None) -> None:
         if call is not None:
             _close_unknown(call, records)
         model.objects.filter(pk__in=[record.pk for record in records], claim_token=token).update(
-            **next_state(now), attempts=F("attempts") + (call is not None), **RELEASED
+            **next_state(now), attempts=F("attempts") + int(call is not None), **RELEASED
         )
     logger.warning("%s records of a dead worker's claim are due again.", len(records))
 

@@ -70,9 +70,13 @@ def _final_state(run: SyncRun) -> SyncRun.State:
     return SyncRun.State.PARTIAL if run.accepted else SyncRun.State.FAILED
 
 
-def finish_stale_runs() -> None:
-    """Ends runs that a dead worker left open: nothing happened to them for longer than a lease lasts."""
+def finish_runs() -> None:
+    """Ends every run in which nothing waits any more.
+
+    One that its worker never completed counts as complete when nothing happened to it for longer than a lease lasts.
+    """
     deadline = timezone.now() - timedelta(seconds=app_settings().LEASE_SECONDS)
-    stale = SyncRun.objects.filter(Q(heartbeat_at__lt=deadline) | Q(heartbeat_at=None, created_at__lt=deadline))
-    for run_id in stale.filter(state__in=SyncRun.OPEN_STATES).values_list("pk", flat=True):
+    left_behind = Q(heartbeat_at__lt=deadline) | Q(heartbeat_at=None, created_at__lt=deadline)
+    to_end = SyncRun.objects.filter(left_behind | Q(closed_at__isnull=False), state__in=SyncRun.OPEN_STATES)
+    for run_id in to_end.values_list("pk", flat=True):
         close_run(run_id)

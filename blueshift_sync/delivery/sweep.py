@@ -10,7 +10,7 @@ from ..exceptions import RedisUnavailable
 from ..models import ListMembership
 from .drain import seconds_until_due
 from .recover import close_orphaned_calls, recover_expired_claims
-from .runs import finish_stale_runs
+from .runs import finish_runs
 from .settle import wake_parked
 from .wake import wake
 
@@ -21,7 +21,7 @@ def sweep() -> None:
     """Brings back what was lost, and wakes a worker if anything is due. Safe to run at any time, and twice."""
     recover_expired_claims()
     close_orphaned_calls()
-    finish_stale_runs()
+    finish_runs()
     wake_parked(ListMembership.objects.all(), timezone.now())
     if seconds_until_due() == 0:
         try:

@@ -1,0 +1,210 @@
+"""What happens to a record while its call is in flight, and after a worker died."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from blueshift_sync import services
+from blueshift_sync.client import Answer, CallOutcome, Exchange, RecordAnswer, RecordOutcome
+from blueshift_sync.delivery.audit import open_call
+from blueshift_sync.delivery.batches import customers_batch
+from blueshift_sync.delivery.claim import claim_customers
+from blueshift_sync.delivery.connection import make_client
+from blueshift_sync.delivery.drain import drain
+from blueshift_sync.delivery.recover import recover_expired_claims
+from blueshift_sync.delivery.settle import settle
+from blueshift_sync.delivery.sweep import sweep
+from blueshift_sync.models import ApiCall, Customer, RecordResult, SyncRun
+from tests.delivery.conftest import RunForChanges
+from tests.factories import make_call, make_customer, make_membership, make_run
+
+pytestmark = pytest.mark.django_db
+
+Finish = Callable[..., None]
+
+
+@pytest.fixture
+def send(run_for_changes: RunForChanges) -> Callable[[], Finish]:
+    """Claims what is due and opens its call. What it returns lets the answer come: one outcome for all records."""
+
+    def begin() -> Finish:
+        claim = claim_customers(run_for_changes)
+        assert claim is not None
+        batch = customers_batch(claim)
+        with make_client() as client:
+            call = open_call(batch, client.prepare(batch.request), job_id="job-1")
+
+        def finish(outcome: RecordOutcome = RecordOutcome.ACCEPTED, code: str = "") -> None:
+            records = tuple(RecordAnswer(outcome, code=code, message=code) for _ in batch.records)
+            settle(batch, call, Exchange(status=200), Answer(CallOutcome.ANSWERED, records))
+
+        return finish
+
+    return begin
+
+
+def change(customer: Customer, **columns: Any) -> None:
+    """What a capture does: the row changes, and says so."""
+    customer.refresh_from_db()
+    customer.firstname = "Changed"
+    customer.fingerprint = customer.fingerprint_of_payload()
+    customer.mark_changed(due_at=timezone.now(), **columns)
+    customer.save()
+
+
+def test_an_accepted_record_is_in_step(send: Callable[[], Finish]) -> None:
+    customer = make_customer(version=4)
+    send()()
+    customer.refresh_from_db()
+    assert (customer.state, customer.synced_version, customer.due_at, customer.claim_token) == ("SYNCED", 4, None, None)
+    assert customer.synced_at is not None
+    assert customer.waiting_since is None
+
+
+def test_a_record_changed_in_flight_is_sent_next(send: Callable[[], Finish]) -> None:
+    customer = make_customer()
+    finish = send()
+    change(customer)
+    customer.refresh_from_db()
+    assert customer.state == "SENDING"
+    finish()
+    customer.refresh_from_db()
+    assert (customer.state, customer.version, customer.synced_version, customer.run) == ("PENDING", 2, 1, None)
+    assert SyncRun.objects.get().accepted == 1
+    send()()
+    customer.refresh_from_db()
+    assert (customer.state, customer.synced_version) == ("SYNCED", 2)
+
+
+def test_a_refusal_of_old_values_does_not_fail_the_new_ones(send: Callable[[], Finish]) -> None:
+    customer = make_customer()
+    finish = send()
+    change(customer)
+    finish(RecordOutcome.REJECTED, "invalid")
+    customer.refresh_from_db()
+    assert (customer.state, customer.error_code) == ("PENDING", "")
+
+
+@pytest.mark.parametrize(
+    ("code", "state"), [("excluded", "EXCLUDED"), ("source_deleted", "EXCLUDED"), ("source_error", "FAILED")]
+)
+def test_a_record_withdrawn_in_flight_stops_after_its_call(send: Callable[[], Finish], code: str, state: str) -> None:
+    customer = make_customer()
+    finish = send()
+    change(customer, error_code=code, error_message="Why.")
+    finish()
+    customer.refresh_from_db()
+    assert (customer.state, customer.error_code, customer.due_at, customer.synced_version) == (state, code, None, 1)
+
+
+def test_a_push_in_flight_sends_again_in_its_own_run(send: Callable[[], Finish]) -> None:
+    customer = make_customer()
+    finish = send()
+    run = services.push([customer])
+    finish()
+    customer.refresh_from_db()
+    assert (customer.state, customer.run) == ("PENDING", run)
+    assert SyncRun.objects.get(pk=run.pk).state == "QUEUED"
+    send()()
+    customer.refresh_from_db()
+    assert customer.state == "SYNCED"
+    assert list(SyncRun.objects.order_by("pk").values_list("total", "accepted")) == [(1, 1), (1, 1)]
+
+
+def test_back_to_what_blueshift_holds_needs_no_call(send: Callable[[], Finish]) -> None:
+    customer = make_customer(firstname="Ada")
+    customer.fingerprint = customer.fingerprint_of_payload()
+    customer.save()
+    send()()
+    change(customer)
+    assert customer.state == "PENDING"
+    customer.firstname = "Ada"
+    customer.fingerprint = customer.fingerprint_of_payload()
+    customer.mark_changed(due_at=timezone.now())
+    assert (customer.state, customer.synced_version) == ("SYNCED", customer.version)
+
+
+def test_what_blueshift_holds_is_not_known_while_a_call_is_open(send: Callable[[], Finish]) -> None:
+    customer = make_customer(synced_fingerprint="old")
+    send()
+    customer.refresh_from_db()
+    assert customer.synced_fingerprint == ""
+
+
+def test_a_dead_workers_records_go_again_and_its_call_is_unknown(send: Callable[[], Finish]) -> None:
+    customers = [make_customer(), make_customer()]
+    send()
+    Customer.objects.update(claim_expires_at=timezone.now() - timedelta(seconds=1))
+    recover_expired_claims()
+    call = ApiCall.objects.get()
+    assert (call.state, call.error_code) == ("UNKNOWN", "worker_died")
+    results = call.results.order_by("position").values_list("customer", "outcome")
+    assert list(results) == [(customer.pk, "UNKNOWN") for customer in customers]
+    assert set(Customer.objects.values_list("state", "attempts", "claim_token")) == {("PENDING", 1, None)}
+
+
+def test_a_worker_whose_lease_ran_out_may_not_settle(send: Callable[[], Finish]) -> None:
+    customer = make_customer()
+    finish = send()
+    Customer.objects.update(claim_expires_at=timezone.now() - timedelta(seconds=1))
+    recover_expired_claims()
+    finish()
+    customer.refresh_from_db()
+    assert (customer.state, customer.synced_version) == ("PENDING", 0)
+    call = ApiCall.objects.get()
+    assert (call.state, call.status_code) == ("UNKNOWN", 200)  # the late answer is kept as evidence
+    assert list(RecordResult.objects.values_list("outcome", flat=True)) == ["UNKNOWN"]
+
+
+def test_a_living_workers_claim_is_left_alone(send: Callable[[], Finish]) -> None:
+    make_customer()
+    send()
+    sweep()
+    assert Customer.objects.get().state == "SENDING"
+    assert ApiCall.objects.get().state == "OPEN"
+
+
+def test_the_sweep_closes_calls_that_nobody_will_answer() -> None:
+    old = make_call(state="OPEN", started_at=timezone.now() - timedelta(hours=1), status_code=None)
+    sweep()
+    old.refresh_from_db()
+    assert (old.state, old.error_code) == ("UNKNOWN", "worker_died")
+
+
+def test_the_sweep_ends_runs_of_dead_workers() -> None:
+    run = make_run(state="RUNNING", heartbeat_at=timezone.now() - timedelta(hours=1), total=0)
+    sweep()
+    run.refresh_from_db()
+    assert run.finished_at is not None
+
+
+def test_the_sweep_wakes_a_worker_for_what_is_due() -> None:
+    import django_rq
+
+    sweep()
+    assert len(django_rq.get_queue("default")) == 0
+    make_customer()
+    sweep()
+    sweep()
+    assert len(django_rq.get_queue("default")) == 1
+
+
+def test_the_sweep_frees_a_membership_that_missed_its_customer() -> None:
+    membership = make_membership(customer=make_customer(state="SYNCED"), due_at=None, error_code="customer_waiting")
+    sweep()
+    membership.refresh_from_db()
+    assert (membership.error_code, membership.due_at is None) == ("", False)
+
+
+def test_a_run_of_which_a_record_was_excluded_still_ends(unthrottled: Any) -> None:
+    kept, gone = make_customer(), make_customer()
+    run = services.push([kept, gone])
+    change(gone, error_code="excluded", error_message="Left out.")
+    drain()
+    run.refresh_from_db()
+    assert (run.state, run.total, run.accepted, run.rejected) == ("SUCCEEDED", 2, 1, 0)

@@ -1,0 +1,143 @@
+"""The Python calls: push, lists, retry, resend, and saving by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+
+from blueshift_sync import services
+from blueshift_sync.delivery.drain import drain
+from blueshift_sync.exceptions import BlueshiftSyncError
+from blueshift_sync.models import ApiCall, Customer, ListMembership, SyncRun
+from tests.factories import make_call, make_customer, make_list, make_membership, make_result, make_run
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def simulator(blueshift: Any, settings: Any) -> Any:
+    blueshift.scenario(calls_per_second=None)
+    settings.BLUESHIFT_SYNC = {**settings.BLUESHIFT_SYNC, "CALLS_PER_SECOND": None}
+    return blueshift
+
+
+def test_push_sends_what_is_in_step_already(simulator: Any) -> None:
+    user = get_user_model().objects.create_user("operator")
+    make_customer(state="SYNCED", synced_version=1, due_at=None)
+    run = services.push(Customer.objects.all(), requested_by=user, trigger=SyncRun.Trigger.ADMIN)
+    assert (run.kind, run.trigger, run.requested_by, run.total, run.state) == ("CUSTOMERS", "ADMIN", user, 1, "QUEUED")
+    drain()
+    run.refresh_from_db()
+    assert (run.state, run.accepted, run.calls_made) == ("SUCCEEDED", 1, 1)
+    assert ApiCall.objects.get().run == run
+
+
+def test_push_leaves_out_the_excluded_and_those_a_source_must_mend() -> None:
+    make_customer(state="EXCLUDED", error_code="excluded", due_at=None)
+    make_customer(state="FAILED", error_code="source_error", due_at=None)
+    make_customer(state="FAILED", error_code="email_invalid", due_at=None)
+    assert services.push(Customer.objects.all()).total == 1
+
+
+def test_push_takes_many_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blueshift_sync.delivery.push.CHUNK", 10)
+    Customer.objects.bulk_create(Customer(customer_id=f"c{number}", state="SYNCED") for number in range(25))
+    run = services.push(Customer.objects.all())
+    assert run.total == 25
+    assert Customer.objects.filter(state="PENDING", run=run).count() == 25
+
+
+def test_an_empty_push_of_a_queryset_ends_at_once() -> None:
+    run = services.push(Customer.objects.none())
+    assert (run.total, run.state) == (0, "SUCCEEDED")
+
+
+@pytest.mark.parametrize("records", [[], [make_run], [object()]])
+def test_push_says_what_it_cannot_send(records: list[Any]) -> None:
+    with pytest.raises(BlueshiftSyncError, match=r"\.$"):
+        services.push(records)
+
+
+def test_push_refuses_two_kinds_in_one_run() -> None:
+    with pytest.raises(BlueshiftSyncError, match="push them separately"):
+        services.push([make_customer(), make_membership()])
+
+
+def test_a_push_over_a_push_lets_both_runs_end(simulator: Any) -> None:
+    customer = make_customer()
+    first, second = services.push([customer]), services.push([customer])
+    drain()
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert (first.state, first.total, first.accepted) == ("SUCCEEDED", 1, 0)
+    assert (second.state, second.total, second.accepted) == ("SUCCEEDED", 1, 1)
+
+
+def test_adding_and_removing_members(simulator: Any) -> None:
+    simulator.create_list(7, source="email")
+    news = make_list(list_id=7)
+    customers = [make_customer(email=f"c{number}@example.com") for number in range(3)]
+    run = services.add_to_list(news, Customer.objects.all())
+    assert (run.kind, run.total) == ("LISTS", 3)
+    drain()
+    assert sorted(simulator.members(7)) == ["c0@example.com", "c1@example.com", "c2@example.com"]
+    services.remove_from_list(news, customers[:2])
+    drain()
+    assert simulator.members(7) == ["c2@example.com"]
+    assert ListMembership.objects.filter(synced_is_member=False, state="SYNCED").count() == 2
+
+
+def test_adding_and_removing_before_anything_is_sent_makes_one_call(simulator: Any) -> None:
+    simulator.create_list(7, source="email")
+    news, customer = make_list(list_id=7), make_customer(state="SYNCED", due_at=None)
+    for change in (services.add_to_list, services.remove_from_list, services.add_to_list):
+        change(news, [customer])
+    drain()
+    assert [call.endpoint for call in ApiCall.objects.all()] == ["LIST_ADD"]
+
+
+def test_retry_sends_the_failed_records_of_a_run_again(simulator: Any) -> None:
+    run = make_run(state="PARTIAL")
+    make_customer(state="SYNCED", run=run, due_at=None)
+    failed = make_customer(state="FAILED", run=run, attempts=8, error_code="http_503", due_at=None)
+    make_customer(state="FAILED", error_code="http_503", due_at=None)
+    again = services.retry(run)
+    assert (again.trigger, again.retry_of, again.total) == ("RETRY", run, 1)
+    failed.refresh_from_db()
+    assert (failed.state, failed.attempts, failed.error_code) == ("PENDING", 0, "")
+    drain()
+    again.refresh_from_db()
+    assert again.state == "SUCCEEDED"
+
+
+def test_resend_sends_the_records_of_calls_of_both_kinds() -> None:
+    customer, membership = make_customer(state="SYNCED"), make_membership()
+    calls = [make_call(), make_call(endpoint="LIST_ADD")]
+    make_result(call=calls[0], customer=customer)
+    make_result(call=calls[1], customer=membership.customer, membership=membership)
+    runs = services.resend(ApiCall.objects.all())
+    assert sorted((run.kind, run.total) for run in runs) == [("CUSTOMERS", 1), ("LISTS", 1)]
+
+
+def test_resend_of_a_call_without_records_sends_nothing() -> None:
+    assert services.resend([make_call(endpoint="LIST_READ")]) == []
+
+
+def test_a_hand_made_customer_is_sent_when_it_is_saved(simulator: Any) -> None:
+    customer = Customer(customer_id="ada", email="ada@example.com")
+    services.save_edited(customer)
+    drain()
+    customer.refresh_from_db()
+    assert (customer.state, simulator.customer(customer_id="ada")["email"]) == ("SYNCED", "ada@example.com")
+    customer.firstname = "Ada"
+    services.save_edited(customer)
+    drain()
+    assert simulator.customer(customer_id="ada")["firstname"] == "Ada"
+
+
+def test_a_row_that_a_source_owns_cannot_be_edited() -> None:
+    customer = make_customer(source_type="shop.customer", source_id="1")
+    with pytest.raises(BlueshiftSyncError, match=r"belongs to shop\.customer 1; change it there"):
+        services.save_edited(customer)
