@@ -1,0 +1,119 @@
+"""What can be asked of Blueshift: one function per endpoint, each of which makes a `Request`.
+
+Paths, bodies and limits are those of Blueshift's reference pages "Bulk create/update customer" and "Bulk add users
+to list", and of its OpenAPI document for the rest.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+from .limits import CUSTOMERS_PER_CALL, IDENTIFIER_KEYS, LIST_MEMBERS_PER_CALL
+
+#: A customer, or an identifier.
+Record = dict[str, Any] | str
+
+
+class Endpoint(StrEnum):
+    """The endpoints in use. `CUSTOMER_FIND` changes nothing, so it serves as a ping."""
+
+    CUSTOMERS_BULK = "CUSTOMERS_BULK"
+    LIST_ADD = "LIST_ADD"
+    LIST_REMOVE = "LIST_REMOVE"
+    LIST_READ = "LIST_READ"
+    CUSTOMER_FIND = "CUSTOMER_FIND"
+
+
+_LIST_ACTIONS: Final = {
+    Endpoint.LIST_ADD: "bulk_add_users_to_list",
+    Endpoint.LIST_REMOVE: "bulk_remove_users_from_list",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question to Blueshift, without host and key.
+
+    `records` are the things sent, in order: customers as dicts, identifiers as strings; none for a read. The repr
+    shows no personal data.
+    """
+
+    endpoint: Endpoint
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
+    payload: Mapping[str, Any] | None = field(default=None, repr=False)
+    records: tuple[Record, ...] = field(default=(), repr=False)
+
+    @property
+    def body(self) -> bytes | None:
+        """The JSON exactly as sent, or None for a read.
+
+        It is pure ASCII, so any database can store it. Raises ValueError for NaN and the infinities, which JSON
+        doesn't know, and TypeError for values that aren't JSON at all.
+        """
+        if self.payload is None:
+            return None
+        return json.dumps(self.payload, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def customers_bulk(customers: Iterable[dict[str, Any]]) -> Request:
+    """Create or update 1 to 50 customers, each a flat dict. Raises ValueError for more, and for none."""
+    records = tuple(customers)
+    _check_size(len(records), CUSTOMERS_PER_CALL, "customers")
+    return Request(
+        Endpoint.CUSTOMERS_BULK,
+        "POST",
+        "/api/v1/customers/bulk",
+        payload={"customers": list(records)},
+        records=records,
+    )
+
+
+def list_add(list_id: int, identifier_key: str, values: Iterable[str], mode: str = "async") -> Request:
+    """Put customers on a list.
+
+    `identifier_key` is "email" or "customer_id" and must be the list's own. `mode` is "sync" (at most 25 values) or
+    "async" (at most 500; the answer then only says that Blueshift took the work on). Raises ValueError for another key
+    or mode, for too many values, and for none.
+    """
+    return _list_change(Endpoint.LIST_ADD, list_id, identifier_key, values, mode)
+
+
+def list_remove(list_id: int, identifier_key: str, values: Iterable[str], mode: str = "async") -> Request:
+    """Take customers off a list. Arguments and errors are those of `list_add`."""
+    return _list_change(Endpoint.LIST_REMOVE, list_id, identifier_key, values, mode)
+
+
+def read_list(list_id: int) -> Request:
+    """Read a list's name (it comes back as `filename`), `source`, `status` and `user_count`."""
+    return Request(Endpoint.LIST_READ, "GET", f"/api/v1/custom_user_lists/id/{list_id:d}")
+
+
+def find_customer(email: str) -> Request:
+    """Look a customer up by e-mail address. Changes nothing."""
+    return Request(Endpoint.CUSTOMER_FIND, "GET", "/api/v1/customers", query={"email": email})
+
+
+def _list_change(endpoint: Endpoint, list_id: int, identifier_key: str, values: Iterable[str], mode: str) -> Request:
+    records = tuple(values)
+    if identifier_key not in IDENTIFIER_KEYS:
+        raise ValueError(f"A list's identifier key is {' or '.join(IDENTIFIER_KEYS)}, not {identifier_key!r}.")
+    if mode not in LIST_MEMBERS_PER_CALL:
+        raise ValueError(f"A list call's mode is {' or '.join(LIST_MEMBERS_PER_CALL)}, not {mode!r}.")
+    _check_size(len(records), LIST_MEMBERS_PER_CALL[mode], f"identifiers ({mode})")
+    return Request(
+        endpoint,
+        "PUT",
+        f"/api/v1/custom_user_lists/{_LIST_ACTIONS[endpoint]}/{list_id:d}",
+        query={"async": "true"} if mode == "async" else {},
+        payload={"identifier_key": identifier_key, "identifier_values": list(records)},
+        records=records,
+    )
+
+
+def _check_size(count: int, limit: int, things: str) -> None:
+    if not 1 <= count <= limit:
+        raise ValueError(f"Blueshift takes 1 to {limit} {things} per call, not {count}: cut the batch to size.")
