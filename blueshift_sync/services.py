@@ -64,7 +64,7 @@ def add_to_list(
     trigger: Trigger = Trigger.COMMAND,
 ) -> SyncRun:
     """Says that these customers should be on the list, and sends that now."""
-    return _change_list(customer_list, customers, True, _new_run(ListMembership, trigger, requested_by))
+    return _change_list(customer_list, customers, _new_run(ListMembership, trigger, requested_by), is_member=True)
 
 
 def remove_from_list(
@@ -75,7 +75,7 @@ def remove_from_list(
     trigger: Trigger = Trigger.COMMAND,
 ) -> SyncRun:
     """Says that these customers shouldn't be on the list, and sends that now."""
-    return _change_list(customer_list, customers, False, _new_run(ListMembership, trigger, requested_by))
+    return _change_list(customer_list, customers, _new_run(ListMembership, trigger, requested_by), is_member=False)
 
 
 def retry(run: SyncRun, requested_by: Any = None) -> SyncRun:
@@ -148,20 +148,18 @@ def _pk_of(record: Record, model: type[Record]) -> int:
 
 
 def _change_list(
-    customer_list: CustomerList, customers: Iterable[Customer], is_member: bool, run: SyncRun  # noqa: FBT001
+    customer_list: CustomerList, customers: Iterable[Customer], run: SyncRun, *, is_member: bool
 ) -> SyncRun:
     using = router.db_for_write(ListMembership)
     iterator = iter(customers.iterator(CHUNK) if isinstance(customers, QuerySet) else customers)
     pks: list[int] = []
     while chunk := list(islice(iterator, CHUNK)):
         with transaction.atomic(using=using):
-            pks += _set_members(customer_list, [customer.pk for customer in chunk], is_member, using)
+            pks += _set_members(customer_list, [customer.pk for customer in chunk], using, is_member=is_member)
     return push_records(ListMembership, pks, run)
 
 
-def _set_members(
-    customer_list: CustomerList, customer_pks: Sequence[int], is_member: bool, using: str  # noqa: FBT001
-) -> list[int]:
+def _set_members(customer_list: CustomerList, customer_pks: Sequence[int], using: str, *, is_member: bool) -> list[int]:
     memberships = ListMembership.objects.using(using).filter(customer_list=customer_list, customer__in=customer_pks)
     known = set(memberships.values_list("customer_id", flat=True))
     ListMembership.objects.using(using).bulk_create(

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import django_rq
@@ -28,7 +29,8 @@ _processes = ExitStack()
 def pytest_configure(config: pytest.Config) -> None:
     """Starts a Redis of our own, unless the environment names one."""
     if "TEST_REDIS_URL" not in os.environ:
-        redis = _processes.enter_context(EmbeddedRedis(Path(django_settings.VAR) / "redis"))
+        directory = _processes.enter_context(TemporaryDirectory(prefix="redis-"))
+        redis = _processes.enter_context(EmbeddedRedis(Path(directory)))
         os.environ["TEST_REDIS_URL"] = redis.url
         django_settings.RQ_QUEUES["default"]["URL"] = redis.url
 

@@ -21,7 +21,11 @@ DATABASE_CHOICES: dict[str, dict[str, Any]] = {
         "NAME": VAR / "unused.sqlite3",
         # A file, not memory: worker processes of the end-to-end tests open it too.
         "TEST": {"NAME": VAR / "test.sqlite3"},
-        "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20, "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF"},
+        "OPTIONS": {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF",
+        },
     },
     "postgres": {
         "ENGINE": "django.db.backends.postgresql",

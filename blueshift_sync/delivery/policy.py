@@ -48,7 +48,9 @@ POLICIES: dict[CallOutcome, Policy] = {
     CallOutcome.BAD_REQUEST: Policy(FAILED, uses_attempt=False, isolate=Isolate.HALVES),
     CallOutcome.TOO_LARGE: Policy(FAILED, uses_attempt=False, isolate=Isolate.HALVES),
     CallOutcome.NOT_FOUND: Policy(FAILED, list_status=CustomerList.Status.DELETED),
-    CallOutcome.UNPROCESSABLE: Policy(FAILED, list_status=CustomerList.Status.UNSUPPORTED),
+    CallOutcome.UNPROCESSABLE: Policy(
+        FAILED, uses_attempt=False, isolate=Isolate.HALVES, list_status=CustomerList.Status.UNSUPPORTED
+    ),
     CallOutcome.UNAUTHORIZED: Policy(FAILED, uses_attempt=False, pause_seconds=60),
     CallOutcome.FORBIDDEN: Policy(FAILED, uses_attempt=False, pause_seconds=60),
     CallOutcome.UNEXPECTED: Policy(FAILED),

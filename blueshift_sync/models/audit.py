@@ -217,9 +217,7 @@ class RecordResult(models.Model):
     )
     position = models.PositiveSmallIntegerField(_("position"))
     identifier = ExactCharField(_("identifier"), max_length=320, blank=True)
-    version = models.PositiveBigIntegerField(
-        _("version"), default=0, help_text=_("The version that was sent.")
-    )
+    version = models.PositiveBigIntegerField(_("version"), default=0, help_text=_("The version that was sent."))
     outcome = models.CharField(_("outcome"), max_length=8, choices=Outcome)
     code = models.CharField(_("code"), max_length=64, blank=True)
     message = models.TextField(_("message"), blank=True)

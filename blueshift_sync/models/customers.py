@@ -28,14 +28,13 @@ class Customer(SourceReference, SyncState):
         help_text=_("The identity in Blueshift. Without it the e-mail address identifies the customer."),
     )
     email = models.CharField(_("e-mail"), max_length=320, blank=True)
-    email_key = EmailKeyField(
-        _("e-mail, lower case"), max_length=320, blank=True, editable=False, db_index=True
-    )
+    email_key = EmailKeyField(_("e-mail, lower case"), max_length=320, blank=True, editable=False, db_index=True)
     uuid = models.CharField(
         _("customer UUID"), max_length=64, blank=True, help_text=_("Blueshift's own key for this customer.")
     )
-    firstname = models.CharField(_("first name"), max_length=255, blank=True)
-    lastname = models.CharField(_("last name"), max_length=255, blank=True)
+    # NULL is a name that isn't known, and left out of what is sent; an empty one is a value, and sent.
+    firstname = models.CharField(_("first name"), max_length=255, null=True, blank=True)  # noqa: DJ001
+    lastname = models.CharField(_("last name"), max_length=255, null=True, blank=True)  # noqa: DJ001
     attributes = models.JSONField(_("attributes"), default=dict, blank=True)
     subscription_groups = models.JSONField(
         _("subscription groups"),
@@ -73,16 +72,17 @@ class Customer(SourceReference, SyncState):
 
     @property
     def payload(self) -> dict[str, Any]:
-        """The customer object of `customers/bulk`. Standard fields that are empty are left out."""
+        """The customer object of `customers/bulk`. What isn't known is left out, so Blueshift keeps what it has."""
         standard = {
-            "customer_id": self.customer_id,
-            "email": self.email,
-            "uuid": self.uuid,
+            # An empty identifier would identify nobody.
+            "customer_id": self.customer_id or None,
+            "email": self.email or None,
+            "uuid": self.uuid or None,
             "firstname": self.firstname,
             "lastname": self.lastname,
-            "subscription_groups": self.subscription_groups,
+            "subscription_groups": self.subscription_groups or None,
         }
-        return {**self.attributes, **{name: value for name, value in standard.items() if value}}
+        return {**self.attributes, **{name: value for name, value in standard.items() if value is not None}}
 
     def fingerprint_of_payload(self) -> str:
         """Equal for two customers exactly when Blueshift should hold the same of both."""

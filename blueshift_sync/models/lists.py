@@ -55,9 +55,7 @@ class CustomerList(models.Model):
         blank=True,
         help_text=_("Asynchronous: up to 500 customers per call. Empty: as the setting LIST_MODE says."),
     )
-    user_count = models.PositiveBigIntegerField(
-        _("user count in Blueshift"), null=True, blank=True, editable=False
-    )
+    user_count = models.PositiveBigIntegerField(_("user count in Blueshift"), null=True, blank=True, editable=False)
     read_at = models.DateTimeField(_("read from Blueshift at"), null=True, blank=True, editable=False)
     read_due_at = models.DateTimeField(
         _("read from Blueshift next at"), null=True, blank=True, default=timezone.now, editable=False

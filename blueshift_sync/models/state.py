@@ -19,9 +19,7 @@ class SyncState(models.Model):
 
     #: Error codes that say what to become of a record that isn't to be sent; see `settled_state`.
     EXCLUDED_CODES = frozenset({"excluded", "source_deleted"})
-    UNSENDABLE_CODES = frozenset(
-        {"source_error", "value_not_sendable", "identifier_missing", "duplicate_customer_id"}
-    )
+    UNSENDABLE_CODES = frozenset({"source_error", "value_not_sendable", "identifier_missing", "duplicate_customer_id"})
 
     class State(models.TextChoices):
         PENDING = "PENDING", _("Waiting")
@@ -88,15 +86,11 @@ class SyncState(models.Model):
         null=True,
         blank=True,
         editable=False,
-        help_text=_(
-            "With how many others at most it may be sent, after a batch was refused because of one of them."
-        ),
+        help_text=_("With how many others at most it may be sent, after a batch was refused because of one of them."),
     )
     claim_token = models.UUIDField(_("claim"), null=True, blank=True, editable=False)
     claim_expires_at = models.DateTimeField(_("claim expires at"), null=True, blank=True, editable=False)
-    claimed_version = models.PositiveBigIntegerField(
-        _("version being sent"), null=True, blank=True, editable=False
-    )
+    claimed_version = models.PositiveBigIntegerField(_("version being sent"), null=True, blank=True, editable=False)
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
 
     class Meta:
@@ -110,9 +104,7 @@ class SyncState(models.Model):
                 name="bsync_%(class)s_state_known",
                 condition=Q(state__in=["PENDING", "SENDING", "SYNCED", "FAILED", "EXCLUDED"]),
             ),
-            models.CheckConstraint(
-                name="bsync_%(class)s_version_order", condition=Q(synced_version__lte=F("version"))
-            ),
+            models.CheckConstraint(name="bsync_%(class)s_version_order", condition=Q(synced_version__lte=F("version"))),
             models.CheckConstraint(
                 name="bsync_%(class)s_claim_while_sending",
                 condition=Q(

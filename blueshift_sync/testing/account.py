@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from blueshift_sync.testing.rules import IDENTIFIERS, Rules
-from blueshift_sync.testing.scenario import Scenario
+from .rules import IDENTIFIERS, Rules
+from .scenario import Scenario
 
 Customer = dict[str, Any]
 RecordError = dict[str, Any]

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-from blueshift_sync.testing import answers, control, wire
-from blueshift_sync.testing.account import Account
-from blueshift_sync.testing.answers import Answer, documented
-from blueshift_sync.testing.endpoints import Call, Endpoints, route
-from blueshift_sync.testing.faults import NOTHING, Faults, Rule, Strike
-from blueshift_sync.testing.scenario import Scenario
-from blueshift_sync.testing.traffic import RequestLog, RollingSecond
-from blueshift_sync.testing.wire import Receive, Scope, Send
+from . import answers, control, wire
+from .account import Account
+from .answers import Answer, documented
+from .endpoints import Call, Endpoints, route
+from .faults import NOTHING, Faults, Rule, Strike
+from .scenario import Scenario
+from .traffic import RequestLog, RollingSecond
+from .wire import Receive, Scope, Send
 
 
 class Application:

@@ -6,12 +6,12 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from blueshift_sync.testing.account import CustomerList
-from blueshift_sync.testing.answers import Answer
-from blueshift_sync.testing.answers import answer as json_answer
-from blueshift_sync.testing.scenario import check_list
-from blueshift_sync.testing.values import ScenarioError
-from blueshift_sync.testing.wire import Scope
+from .account import CustomerList
+from .answers import Answer
+from .answers import answer as json_answer
+from .scenario import check_list
+from .values import ScenarioError
+from .wire import Scope
 
 if TYPE_CHECKING:
     from blueshift_sync.testing.app import Application

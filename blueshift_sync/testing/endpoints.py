@@ -7,11 +7,11 @@ from json import JSONDecodeError
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
-from blueshift_sync.testing import answers
-from blueshift_sync.testing.account import Account, Customer, CustomerList, RecordFault
-from blueshift_sync.testing.answers import Answer, answer
-from blueshift_sync.testing.rules import MISSING_IDENTIFIER, STANDARD
-from blueshift_sync.testing.scenario import Scenario
+from . import answers
+from .account import Account, Customer, CustomerList, RecordFault
+from .answers import Answer, answer
+from .rules import MISSING_IDENTIFIER, STANDARD
+from .scenario import Scenario
 
 CUSTOMERS_PER_CALL = 50
 USERS_PER_SYNC_CALL = 25

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from blueshift_sync.testing import values
-from blueshift_sync.testing.values import Check, ScenarioError
+from . import values
+from .values import Check, ScenarioError
 
 ENDPOINTS = (
     "CUSTOMERS_BULK",

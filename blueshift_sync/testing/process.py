@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from blueshift_sync.testing.scenario import DEFAULT_API_KEY
+from .scenario import DEFAULT_API_KEY
 
 START_SECONDS = 20
 STOP_SECONDS = 5

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from blueshift_sync.testing import values
-from blueshift_sync.testing.scenario import Scenario
-from blueshift_sync.testing.values import Check
+from . import values
+from .scenario import Scenario
+from .values import Check
 
 JSON_TYPES: dict[type, str] = {
     str: "string",

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from blueshift_sync.testing import values
-from blueshift_sync.testing.faults import Faults
-from blueshift_sync.testing.values import Check, ScenarioError
+from . import values
+from .faults import Faults
+from .values import Check, ScenarioError
 
 DEFAULT_API_KEY = "simulator-key"
 

@@ -8,8 +8,8 @@ import socket
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from blueshift_sync.testing.app import Application
-from blueshift_sync.testing.wire import TRANSPORT
+from .app import Application
+from .wire import TRANSPORT
 
 BACKLOG = 2048
 PARENT_CHECK_SECONDS = 0.5

@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from blueshift_sync.testing.scenario import Scenario, read_scenario
-from blueshift_sync.testing.values import ScenarioError
+from .scenario import Scenario, read_scenario
+from .values import ScenarioError
 
 
 class UnusableSimulatorError(Exception):

@@ -7,7 +7,7 @@ from asyncio import Transport
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
-from blueshift_sync.testing.answers import Answer
+from .answers import Answer
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -54,6 +54,7 @@ def test_a_customer_is_sent_as_the_mirror_has_it(unthrottled: Any) -> None:
                 "customer_id": "ada",
                 "email": "Ada@Example.com",
                 "firstname": "Ada",
+                "lastname": "",
                 "plan": "gold",
                 "spent": 12.5,
                 "vip": False,

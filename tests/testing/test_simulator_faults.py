@@ -143,7 +143,7 @@ def test_latency_lasts_as_long_as_it_says(bulk: Call, simulator: Simulator, seco
     assert bulk(ANN).status_code == 200
     (request,) = simulator.requests
     assert request.answered_at is not None
-    assert request.answered_at - request.arrived_at >= 0.05
+    assert request.answered_at - request.arrived_at >= 0.045  # event loops count in milliseconds, and may be early
     assert ids(simulator) == ["1"]
 
 
