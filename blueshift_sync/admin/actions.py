@@ -1,0 +1,157 @@
+"""What an operator can set going, and how its outcome is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponseRedirect
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from .. import services
+from ..conf import app_settings
+from ..exceptions import BlueshiftSyncError
+from ..models import ApiCall, SyncRun
+from .changelists import ModelAdmin
+from .display import admin_url, link
+
+PUSH_PERMISSIONS = {
+    SyncRun.Kind.CUSTOMERS: "blueshift_sync.push_customer",
+    SyncRun.Kind.LISTS: "blueshift_sync.push_listmembership",
+}
+#: Runs that one action retries: each is a run of its own.
+RETRIES_AT_ONCE = 20
+
+
+class PageActionsAdmin(ModelAdmin):
+    """Offers list actions as buttons on an object's page too, and comes back to that page afterwards."""
+
+    def page_actions(self, request: HttpRequest, row: Any) -> list[dict[str, Any]]:
+        """The actions for this one row: name and label."""
+        allowed: dict[str, Any] = self.get_actions(request)
+        return [{"name": name, "label": allowed[name][2]} for name in self.page_action_names(row) if name in allowed]
+
+    def page_action_names(self, row: Any) -> tuple[str, ...]:
+        """Which actions make sense for this row."""
+        return ()
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any) -> Any:
+        response = super().response_action(request, queryset, *args, **kwargs)
+        if response is not None and "_from_page" in request.POST:
+            row = queryset.filter(pk__in=request.POST.getlist(ACTION_CHECKBOX_NAME)).first()
+            return HttpResponseRedirect(admin_url(row)) if row else response
+        return response
+
+
+class PushAdmin(PageActionsAdmin):
+    """For customers and memberships: "Send to Blueshift now"."""
+
+    actions = ("push",)
+
+    def has_push_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(f"blueshift_sync.push_{self.opts.model_name}")
+
+    @admin.action(permissions=["push"], description=gettext_lazy("Send to Blueshift now"))
+    def push(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        if not self.has_push_permission(request):
+            raise PermissionDenied
+        with telling_errors(request):
+            run = services.push(bare(queryset), requested_by=request.user, trigger=SyncRun.Trigger.ADMIN)
+            tell_sending(request, [run])
+
+
+class ResendAdmin(PageActionsAdmin):
+    """For calls: "Send these records again"."""
+
+    actions = ("resend",)
+
+    def has_resend_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("blueshift_sync.resend_apicall")
+
+    @admin.action(permissions=["resend"], description=gettext_lazy("Send these records again"))
+    def resend(self, request: HttpRequest, queryset: QuerySet[ApiCall]) -> None:
+        if not self.has_resend_permission(request):
+            raise PermissionDenied
+        with telling_errors(request):
+            tell_sending(request, services.resend(bare(queryset), requested_by=request.user))
+
+
+class RetryAdmin(PageActionsAdmin):
+    """For runs: "Retry failed records". Needs the permission to send what the run is about."""
+
+    actions = ("retry",)
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        return any(request.user.has_perm(permission) for permission in PUSH_PERMISSIONS.values())
+
+    @admin.action(permissions=["retry"], description=gettext_lazy("Retry failed records"))
+    def retry(self, request: HttpRequest, queryset: QuerySet[SyncRun]) -> None:
+        runs = list(bare(queryset).order_by("pk")[: RETRIES_AT_ONCE + 1])
+        if len(runs) > RETRIES_AT_ONCE:
+            text = _("At most %(number)s runs can be retried at once. Select fewer.")
+            messages.error(request, text % {"number": RETRIES_AT_ONCE})
+            return
+        if not all(request.user.has_perm(PUSH_PERMISSIONS[SyncRun.Kind(run.kind)]) for run in runs):
+            raise PermissionDenied
+        retries = []
+        for run in runs:
+            with telling_errors(request):
+                retries.append(services.retry(run, requested_by=request.user))
+        if retries:
+            tell_sending(request, retries)
+
+
+def bare(queryset: QuerySet[Any]) -> QuerySet[Any]:
+    """The same rows, without what the list added for its own display."""
+    return queryset.select_related(None).defer(None).order_by()
+
+
+@contextmanager
+def telling_errors(request: HttpRequest) -> Iterator[None]:
+    """Turns an error of this package into a message on the page."""
+    try:
+        yield
+    except BlueshiftSyncError as error:
+        messages.error(request, str(error))
+
+
+def tell_sending(request: HttpRequest, runs: Sequence[SyncRun]) -> None:
+    """Says how many records the runs send, with a link to each, and whether something holds them up."""
+    total = sum(run.total for run in runs)
+    if not total:
+        text = _("There is nothing to send: records that are excluded or can't be sent as they are were left out.")
+        messages.warning(request, text)
+        return
+    sentence = ngettext("Sending {count} record: {runs}", "Sending {count} records: {runs}", total)
+    kinds = {run.kind for run in runs}
+    if kinds == {SyncRun.Kind.CUSTOMERS}:
+        sentence = ngettext("Sending {count} customer: {runs}", "Sending {count} customers: {runs}", total)
+    elif kinds == {SyncRun.Kind.LISTS}:
+        sentence = ngettext(
+            "Sending {count} list membership: {runs}", "Sending {count} list memberships: {runs}", total
+        )
+    messages.success(request, format_html(sentence, count=total, runs=links_to(runs)))
+    if held_up := why_nothing_is_sent():
+        messages.warning(request, held_up)
+
+
+def links_to(runs: Iterable[SyncRun]) -> SafeString:
+    return format_html_join(", ", "{}", ((link(run, _("run #%(number)s") % {"number": run.pk}),) for run in runs))
+
+
+def why_nothing_is_sent() -> str:
+    """The setting that keeps everything from being sent, in a sentence; empty while there is none."""
+    settings = app_settings()
+    if settings.can_send:
+        return ""
+    if not settings.ENABLED:
+        return _("Nothing leaves for now: BLUESHIFT_SYNC[“ENABLED”] is False. It goes out once that is True.")
+    return _("Nothing leaves for now: BLUESHIFT_SYNC[“API_KEY”] is missing. It goes out once there is a key.")

@@ -1,0 +1,104 @@
+"""The mirror of the site's customers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db import models
+from django.db.models import Q
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from ..models import Customer, ListMembership
+from .display import Fact, Table, facts, indented_json, link, list_link, moment, preformatted, problem, state_badge
+from .forms import CustomerForm, IndentedJSON
+from .mixins import SyncStateAdmin, is_detached, may_view
+
+#: Memberships that a customer's page shows; the rest are a link away.
+MEMBERSHIPS_SHOWN = 50
+
+
+@admin.register(Customer)
+class CustomerAdmin(SyncStateAdmin):
+    form = CustomerForm
+    formfield_overrides = {models.JSONField: {"encoder": IndentedJSON}}
+    detached_notice = gettext_lazy(
+        "Its source object was deleted. This record is kept as it was, and is never sent again."
+    )
+    list_display = ("customer", "state_badge", "problem", "synced", "waiting", "source")
+    list_display_links = ("customer",)
+    list_defer = ("attributes", "subscription_groups")
+    sortable_by = ("customer",)
+    search_fields = ("customer_id", "email_key")
+    search_help_text = gettext_lazy("A customer ID or an e-mail address, or how it begins.")
+
+    @admin.display(description=gettext_lazy("customer"), ordering="customer_id")
+    def customer(self, row: Customer) -> SafeString | str:
+        """The customer ID with the e-mail address below it, or whichever there is."""
+        if row.customer_id and row.email:
+            return format_html('{}<span class="bsync-second">{}</span>', row.customer_id, row.email)
+        return str(row)
+
+    @admin.display(description=gettext_lazy("attributes"))
+    def readable_attributes(self, row: Customer) -> SafeString | str:
+        return preformatted(indented_json(row.attributes))
+
+    @admin.display(description=gettext_lazy("subscription groups"))
+    def readable_subscription_groups(self, row: Customer) -> SafeString | str:
+        return preformatted(indented_json(row.subscription_groups))
+
+    def is_editable(self, row: Customer) -> bool:
+        return super().is_editable(row) and not is_detached(row)
+
+    def search(self, term: str) -> Q:
+        # `startswith`, not `istartswith`: the latter compares UPPER(column), for which there is no index.
+        return Q(customer_id__startswith=term) | Q(
+            email_key__startswith=Customer._meta.get_field("email_key").key_of(term)
+        )
+
+    def get_fieldsets(self, request: HttpRequest, obj: Customer | None = None) -> Any:
+        editable = self.has_change_permission(request, obj) if obj else True
+        prefix = "" if editable else "readable_"
+        return [
+            (None, {"fields": ["customer_id", "email", "firstname", "lastname", "uuid"]}),
+            (_("Attributes"), {"fields": [f"{prefix}attributes"]}),
+            (_("Subscription groups"), {"fields": [f"{prefix}subscription_groups"]}),
+        ]
+
+    def state_facts(self, row: Customer) -> list[Fact]:
+        return [
+            *super().state_facts(row),
+            *facts((_("Contested customer ID"), row.contested_customer_id)),
+        ]
+
+    def page_tables(self, request: HttpRequest, row: Customer) -> list[Table]:
+        tables = super().page_tables(request, row)
+        if may_view(request, ListMembership):
+            tables.insert(0, _memberships(row))
+        return tables
+
+
+def _memberships(customer: Customer) -> Table:
+    memberships = list(customer.memberships.select_related("customer_list").order_by("-id")[: MEMBERSHIPS_SHOWN + 1])
+    return Table(
+        title=_("List memberships"),
+        headings=[_("List"), _("Should be a member"), _("State"), _("Last in step"), _("Error")],
+        rows=[
+            [
+                link(membership, membership.customer_list),
+                _("Yes") if membership.is_member else _("No"),
+                state_badge(membership),
+                moment(membership.synced_at),
+                problem(membership.error_code, membership.error_message),
+            ]
+            for membership in memberships[:MEMBERSHIPS_SHOWN]
+        ],
+        empty=_("This customer is on no list."),
+        more=list_link(_("All memberships"), ListMembership, customer__id__exact=customer.pk)
+        if len(memberships) > MEMBERSHIPS_SHOWN
+        else None,
+    )

@@ -1,0 +1,210 @@
+"""How values look on the admin's pages. What they show came from outside, so all of it is escaped here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from django.contrib.admin.utils import quote
+from django.db.models import Model
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import number_format
+from django.utils.html import format_html, strip_tags
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
+from django.utils.timesince import timesince
+from django.utils.translation import gettext as _
+
+from ..models import ApiCall
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrOrPromise as Text
+
+#: Characters of an error message that a list shows; the row's own page shows all.
+MESSAGE_LENGTH = 120
+
+#: Characters from which a fact on an object's page takes more than one column.
+LONG_TEXT = 30
+
+#: How a state, an outcome or a status is coloured. The badge's text says the same.
+TONES = {
+    "ACCEPTED": "good",
+    "ACTIVE": "good",
+    "CANCELLED": "quiet",
+    "DELETED": "bad",
+    "EXCLUDED": "quiet",
+    "FAILED": "bad",
+    "OPEN": "busy",
+    "PARTIAL": "doubtful",
+    "PENDING": "waiting",
+    "QUEUED": "waiting",
+    "REJECTED": "bad",
+    "RETRY": "waiting",
+    "RUNNING": "busy",
+    "SENDING": "busy",
+    "SUCCEEDED": "good",
+    "SYNCED": "good",
+    "UNKNOWN": "doubtful",
+    "UNSUPPORTED": "bad",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table on an object's page. The first cell of a row is its heading; cells are escaped when shown."""
+
+    title: Text
+    headings: Sequence[Text]
+    rows: Sequence[Sequence[Any]]
+    empty: Text
+    summary: Iterable[SafeString] = ()
+    more: SafeString | None = None
+
+
+class Fact(NamedTuple):
+    """A labelled value on an object's page; `is_long` for text that needs room."""
+
+    label: Text
+    value: Any
+    is_long: bool
+
+
+def facts(*pairs: tuple[Text, Any]) -> list[Fact]:
+    """The facts that have a value. Zero is one."""
+    return [
+        Fact(label, value, is_long=isinstance(value, str) and len(strip_tags(value)) > LONG_TEXT)
+        for label, value in pairs
+        if value is not None and value != ""
+    ]
+
+
+# Links
+
+
+def admin_url(row: Model) -> str:
+    """The address of the row's own page."""
+    return page_url(type(row), row.pk)
+
+
+def page_url(model: type[Model], pk: Any) -> str:
+    meta = model._meta
+    return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[quote(pk)])
+
+
+def list_url(model: type[Model], **filters: Any) -> str:
+    """The address of the model's list, filtered."""
+    address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+    return f"{address}?{urlencode(filters)}" if filters else address
+
+
+def link(row: Model | None, text: Any = None) -> SafeString | str:
+    """A link to the row's page; nothing for no row."""
+    if row is None:
+        return ""
+    return format_html('<a href="{}">{}</a>', admin_url(row), row if text is None else text)
+
+
+def link_to(model: type[Model], pk: Any, text: str) -> SafeString:
+    """A link to the page of a row that need not be read for it; it reads "#5" where there is no text."""
+    return format_html('<a href="{}">{}</a>', page_url(model, pk), text or f"#{pk}")
+
+
+def numbered_link(row: Model | None) -> SafeString | str:
+    """A link to the row's page that reads "#5"."""
+    return "" if row is None else link(row, f"#{row.pk}")
+
+
+def list_link(text: Any, model: type[Model], **filters: Any) -> SafeString:
+    return format_html('<a href="{}">{}</a>', list_url(model, **filters), text)
+
+
+# States and errors
+
+
+def badge(value: str, text: Any) -> SafeString:
+    """`value` decides the colour, `text` is what is read."""
+    return format_html('<span class="bsync-badge bsync-{}">{}</span>', TONES.get(value, "quiet"), text)
+
+
+def state_badge(row: Any) -> SafeString:
+    """The badge of anything with a `state`."""
+    return badge(row.state, row.get_state_display())
+
+
+def call_badge(call: ApiCall) -> SafeString:
+    """The state of a call. An asynchronous list call that went well was only accepted: nothing says it is done."""
+    if call.state == ApiCall.State.SUCCEEDED and is_asynchronous(call):
+        return badge(call.state, _("Accepted for processing"))
+    return state_badge(call)
+
+
+def is_asynchronous(call: ApiCall) -> bool:
+    """Whether Blueshift answers the call before it does the work (`?async=true`)."""
+    return parse_qs(urlsplit(call.url).query).get("async") == ["true"]
+
+
+def problem(code: str, message: str, **same_problem: str) -> SafeString | str:
+    """An error's code and the start of its message. The code links to the rows that `same_problem` filters."""
+    if not code and not message:
+        return ""
+    shown_code = format_html('<a href="?{}">{}</a>', urlencode(same_problem), code) if same_problem else code
+    return format_html(
+        '<span class="bsync-problem"><code>{}</code> {}</span>',
+        shown_code,
+        Truncator(message).chars(MESSAGE_LENGTH),
+    )
+
+
+# Values
+
+
+def moment(value: datetime | None) -> SafeString | str:
+    """A date and time, to the second and read alike everywhere, in the current time zone."""
+    if value is None:
+        return ""
+    local = timezone.localtime(value)
+    return format_html(
+        '<time class="bsync-time" dir="ltr" datetime="{}">{}</time>', local.isoformat(), f"{local:%Y-%m-%d %H:%M:%S}"
+    )
+
+
+def elapsed(value: datetime | None) -> SafeString | str:
+    """How long ago it was, with the date and time for those who point at it."""
+    if value is None:
+        return ""
+    local = timezone.localtime(value)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        local.isoformat(),
+        f"{local:%Y-%m-%d %H:%M:%S}",
+        timesince(value),
+    )
+
+
+def milliseconds(value: int | None) -> str:
+    if value is None:
+        return ""
+    if value < 1000:
+        return _("%(number)s ms") % {"number": value}
+    return _("%(number)s s") % {"number": number_format(value / 1000, decimal_pos=1)}
+
+
+def indented_json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def indented_body(body: str) -> str:
+    """A body with its JSON indented; empty where it is no JSON."""
+    try:
+        return indented_json(json.loads(body))
+    except (ValueError, RecursionError):
+        return ""
+
+
+def preformatted(text: str) -> SafeString | str:
+    return format_html('<pre class="bsync-pre" dir="ltr">{}</pre>', text) if text else ""

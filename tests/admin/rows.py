@@ -1,0 +1,33 @@
+"""One row of each of the six models, for tests that go through all of their pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Model
+
+from blueshift_sync.models import ApiCall, Customer, CustomerList, ListMembership, RecordResult, SyncRun
+from tests.factories import make_call, make_customer, make_list, make_membership, make_result, make_run
+
+
+def make_one_of_each(**fields: dict[str, Any]) -> dict[type[Model], Model]:
+    """The six rows hang together: the call is of the run, the result of the call and of the membership.
+
+    `fields` are by model name, in lower case.
+    """
+    run = make_run(total=1, rejected=1, **fields.get("syncrun", {}))
+    customer = make_customer(run=run, **fields.get("customer", {}))
+    customer_list = make_list(**fields.get("customerlist", {}))
+    membership = make_membership(
+        customer=customer, customer_list=customer_list, run=run, **fields.get("listmembership", {})
+    )
+    call = make_call(run=run, customer_list=customer_list, **fields.get("apicall", {}))
+    result = make_result(call=call, customer=customer, membership=membership, **fields.get("recordresult", {}))
+    return {
+        SyncRun: run,
+        Customer: customer,
+        CustomerList: customer_list,
+        ListMembership: membership,
+        ApiCall: call,
+        RecordResult: result,
+    }

@@ -1,0 +1,150 @@
+"""What an operator can set going from the admin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from blueshift_sync import services
+from blueshift_sync.exceptions import BlueshiftSyncError
+from blueshift_sync.models import ApiCall, Customer, ListMembership, SyncRun
+from tests.factories import make_call, make_customer, make_membership, make_result, make_run
+
+from .conftest import Login
+from .pages import action, list_url, page_url, text_of
+
+State = Customer.State
+
+
+def act(client: Client, model: Any, name: str, *rows: Any, **more: Any) -> Any:
+    """Runs the action and follows it to the page that it leads to."""
+    return client.post(list_url(model), action(name, *rows, **more), follow=True)
+
+
+def test_selected_customers_are_sent_and_the_run_is_linked_to(admin_client: Client, admin_user: Any) -> None:
+    chosen = [make_customer(state=State.SYNCED, due_at=None) for _ in range(2)]
+    other = make_customer(state=State.SYNCED, due_at=None)
+    response = act(admin_client, Customer, "push", *chosen)
+    run = SyncRun.objects.get()
+    assert (run.trigger, run.requested_by, run.total) == (SyncRun.Trigger.ADMIN, admin_user, 2)
+    assert f"Sending 2 customers: run #{run.pk}" in text_of(response).replace(" .", ".").replace(":  ", ": ")
+    assert f'<a href="{page_url(run)}">' in response.content.decode()
+    assert set(Customer.objects.filter(run=run, state=State.PENDING)) == set(chosen)
+    other.refresh_from_db()
+    assert other.state == State.SYNCED
+
+
+def test_selecting_all_sends_what_the_filter_finds_on_every_page(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("blueshift_sync.admin.customers.CustomerAdmin.list_per_page", 2)
+    failed = [make_customer(state=State.FAILED) for _ in range(5)]
+    make_customer(state=State.SYNCED)
+    url = f"{list_url(Customer)}?state__exact=FAILED"
+    admin_client.post(url, action("push", failed[0], select_across=1))
+    assert SyncRun.objects.get().total == 5
+
+
+def test_excluded_records_are_left_out_and_nothing_to_send_is_said(admin_client: Client) -> None:
+    excluded = make_customer(state=State.EXCLUDED)
+    assert "There is nothing to send" in text_of(act(admin_client, Customer, "push", excluded))
+    both = act(admin_client, Customer, "push", excluded, make_customer())
+    assert "Sending 1 customer:" in text_of(both)
+
+
+def test_memberships_are_sent_with_their_own_permission(login: Login) -> None:
+    membership = make_membership(state=ListMembership.State.SYNCED, due_at=None)
+    client = login("view_listmembership", "push_listmembership")
+    assert "Sending 1 list membership:" in text_of(act(client, ListMembership, "push", membership))
+    membership.refresh_from_db()
+    assert membership.state == ListMembership.State.PENDING
+
+
+@pytest.mark.parametrize(
+    ("change", "named"), [({"ENABLED": False}, "“ENABLED”] is False"), ({"API_KEY": None}, "“API_KEY”] is missing")]
+)
+def test_an_action_names_the_setting_that_holds_everything_up(
+    change: dict[str, Any], named: str, admin_client: Client, settings: Any
+) -> None:
+    settings.BLUESHIFT_SYNC = settings.BLUESHIFT_SYNC | change
+    assert named in text_of(act(admin_client, Customer, "push", make_customer()))
+
+
+def test_an_error_of_the_package_is_a_message(admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **options: Any) -> SyncRun:
+        raise BlueshiftSyncError("Redis doesn't answer at <b>here</b>.")
+
+    monkeypatch.setattr(services, "push", refuse)
+    response = act(admin_client, Customer, "push", make_customer())
+    assert [(str(message), message.level_tag) for message in response.context["messages"]] == [
+        ("Redis doesn't answer at <b>here</b>.", "error")
+    ]
+    assert "<b>here</b>" not in response.content.decode()
+
+
+def test_the_records_of_a_call_are_sent_again(login: Login) -> None:
+    call = make_call()
+    customer = make_customer(state=State.SYNCED, due_at=None)
+    make_result(call=call, customer=customer)
+    response = act(login("view_apicall", "resend_apicall"), ApiCall, "resend", call)
+    assert "Sending 1 customer:" in text_of(response)
+    customer.refresh_from_db()
+    assert customer.state == State.PENDING
+
+
+def test_the_records_of_all_calls_in_the_list_can_be_sent_again(admin_client: Client) -> None:
+    calls = [make_call() for _ in range(3)]
+    for call in calls:
+        make_result(call=call, customer=make_customer())
+    act(admin_client, ApiCall, "resend", calls[0], select_across=1)
+    assert SyncRun.objects.get().total == 3
+
+
+def test_failed_records_of_runs_are_retried(admin_client: Client) -> None:
+    runs = [make_run(rejected=1), make_run(kind=SyncRun.Kind.LISTS, rejected=1)]
+    make_customer(run=runs[0], state=State.FAILED)
+    make_membership(run=runs[1], state=State.FAILED)
+    response = act(admin_client, SyncRun, "retry", *runs)
+    assert "Sending 2 records:" in text_of(response)
+    assert [run.retries.get().total for run in runs] == [1, 1]
+
+
+def test_one_run_that_cant_be_retried_doesnt_hold_up_the_others(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused, good = make_run(rejected=1), make_run(rejected=1)
+    make_customer(run=good, state=State.FAILED)
+    retry = services.retry
+
+    def retry_or_refuse(run: SyncRun, **options: Any) -> SyncRun:
+        if run == refused:
+            raise BlueshiftSyncError("This one is still under way.")
+        return retry(run, **options)
+
+    monkeypatch.setattr(services, "retry", retry_or_refuse)
+    text = text_of(act(admin_client, SyncRun, "retry", refused, good))
+    assert "This one is still under way." in text
+    assert "Sending 1 customer:" in text
+
+
+def test_too_many_runs_at_once_are_refused(admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blueshift_sync.admin.actions.RETRIES_AT_ONCE", 2)
+    runs = [make_run(rejected=1) for _ in range(3)]
+    assert "At most 2 runs can be retried at once." in text_of(act(admin_client, SyncRun, "retry", *runs))
+    assert SyncRun.objects.count() == 3
+
+
+@pytest.mark.parametrize("name", ["push", "resend", "retry"])
+def test_a_pages_button_comes_back_to_the_page(name: str, admin_client: Client) -> None:
+    run = make_run(rejected=1)
+    customer = make_customer(run=run, state=State.FAILED)
+    call = make_call()
+    make_result(call=call, customer=customer)
+    row = {"push": customer, "resend": call, "retry": run}[name]
+    page = admin_client.get(page_url(row)).content.decode()
+    assert f'<input type="hidden" name="action" value="{name}">' in page
+    response = admin_client.post(list_url(type(row)), action(name, row, _from_page=1))
+    assert response["Location"] == page_url(row)
+    assert "Sending 1 customer:" in text_of(admin_client.get(page_url(row)))
