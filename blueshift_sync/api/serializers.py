@@ -1,0 +1,214 @@
+"""What each endpoint shows of a row. Related rows appear as their primary keys."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from django.db import models
+from rest_framework import ISO_8601, serializers
+
+from ..models import ApiCall, Customer, CustomerList, ListMembership, RecordResult, SyncRun
+from .permissions import BODY_PERMISSION
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+class IsoDateTimeField(serializers.DateTimeField):
+    """ISO 8601 with offset, even where the site's DATETIME_FORMAT is another."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(format=ISO_8601, **options)
+
+
+class RowSerializer(serializers.ModelSerializer[Row]):
+    """Writes times and large numbers in one way, whatever the site's REST framework settings are."""
+
+    serializer_field_mapping = {
+        **serializers.ModelSerializer.serializer_field_mapping,
+        models.DateTimeField: IsoDateTimeField,
+        models.BigIntegerField: serializers.IntegerField,
+    }
+
+
+SOURCE_FIELDS = ("source_type", "source_id")
+STATE_FIELDS = (
+    "state",
+    "version",
+    "synced_version",
+    "attempts",
+    "due_at",
+    "waiting_since",
+    "synced_at",
+    "error_code",
+    "error_message",
+    "run",
+    "created_at",
+)
+
+
+class CustomerSerializer(RowSerializer[Customer]):
+    class Meta:
+        model = Customer
+        fields = (
+            "id",
+            "customer_id",
+            "email",
+            "uuid",
+            "firstname",
+            "lastname",
+            "attributes",
+            "subscription_groups",
+            *SOURCE_FIELDS,
+            *STATE_FIELDS,
+        )
+        read_only_fields = fields
+
+
+class ListSerializer(RowSerializer[CustomerList]):
+    class Meta:
+        model = CustomerList
+        fields = (
+            "id",
+            "list_id",
+            "name",
+            "description",
+            "identifier_key",
+            "status",
+            "mode",
+            "user_count",
+            "read_at",
+            "error_code",
+            "error_message",
+            "created_at",
+        )
+        read_only_fields = fields
+
+
+class MembershipSerializer(RowSerializer[ListMembership]):
+    class Meta:
+        model = ListMembership
+        fields = (
+            "id",
+            "customer_list",
+            "customer",
+            "is_member",
+            "synced_is_member",
+            "synced_identifier",
+            *SOURCE_FIELDS,
+            *STATE_FIELDS,
+        )
+        read_only_fields = fields
+
+
+class RunSerializer(RowSerializer[SyncRun]):
+    requested_by_name = serializers.StringRelatedField[Any](source="requested_by")
+
+    class Meta:
+        model = SyncRun
+        fields = (
+            "id",
+            "kind",
+            "trigger",
+            "requested_by",
+            "requested_by_name",
+            "retry_of",
+            "scope",
+            "state",
+            "total",
+            "accepted",
+            "rejected",
+            "unchanged",
+            "calls_made",
+            "error",
+            "created_at",
+            "started_at",
+            "heartbeat_at",
+            "cancel_requested_at",
+            "finished_at",
+        )
+        read_only_fields = fields
+
+
+class CallSerializer(RowSerializer[ApiCall]):
+    """A call without its headers and bodies, which are many times as large as the rest."""
+
+    class Meta:
+        model = ApiCall
+        fields: tuple[str, ...] = (
+            "id",
+            "run",
+            "customer_list",
+            "endpoint",
+            "method",
+            "url",
+            "status_code",
+            "request_id",
+            "state",
+            "error_code",
+            "error",
+            "attempt",
+            "record_count",
+            "error_count",
+            "started_at",
+            "duration_ms",
+            "job_id",
+        )
+        read_only_fields = fields
+
+
+class CallDetailSerializer(CallSerializer):
+    """A call with its headers, and its bodies for those who may read them.
+
+    `bodies_note` says why there are none, where there are none; it is null otherwise.
+    """
+
+    BODIES = ("request_body", "response_body")
+
+    bodies_note = serializers.SerializerMethodField()
+
+    class Meta(CallSerializer.Meta):
+        fields = (
+            *CallSerializer.Meta.fields,
+            "request_headers",
+            "request_body",
+            "response_headers",
+            "response_body",
+            "bodies_emptied_at",
+            "bodies_note",
+        )
+        read_only_fields = fields
+
+    def get_bodies_note(self, call: ApiCall) -> str | None:
+        if not self._may_read_bodies():
+            return f"Your user needs the permission {BODY_PERMISSION} to read request and response bodies."
+        if call.bodies_emptied_at:
+            return "The bodies were emptied: they are kept for BODY_RETENTION_DAYS only."
+        return None
+
+    def to_representation(self, instance: ApiCall) -> dict[str, Any]:
+        shown = super().to_representation(instance)
+        if not self._may_read_bodies():
+            shown.update(dict.fromkeys(self.BODIES))
+        return shown
+
+    def _may_read_bodies(self) -> bool:
+        return bool(self.context["request"].user.has_perm(BODY_PERMISSION))
+
+
+class ResultSerializer(RowSerializer[RecordResult]):
+    class Meta:
+        model = RecordResult
+        fields = (
+            "id",
+            "call",
+            "customer",
+            "membership",
+            "position",
+            "identifier",
+            "version",
+            "outcome",
+            "code",
+            "message",
+            "details",
+        )
+        read_only_fields = fields
