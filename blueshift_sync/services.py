@@ -16,6 +16,7 @@ from .delivery.wake import wake_on_commit
 from .exceptions import BlueshiftSyncError
 from .models import ApiCall, Customer, CustomerList, ListMembership, RecordResult, SyncRun, SyncState
 from .models.lists import MEMBERSHIP_COLUMNS
+from .models.state import CHANGE_COLUMNS
 from .sources.capture import Captured, capture_objects
 from .sources.receivers import disabled
 
@@ -105,12 +106,15 @@ def resend(
 def save_edited(record: Record) -> None:
     """Saves a record that somebody edited, and has it sent.
 
-    Raises BlueshiftSyncError for one that a source owns: the next capture would undo the edit.
+    Raises BlueshiftSyncError for one that a source owns or owned: the site decides over it.
     """
-    if record.is_source_owned:
-        raise BlueshiftSyncError(f"{record} belongs to {record.source_type} {record.source_id}; change it there.")
     using = router.db_for_write(type(record))
     with transaction.atomic(using=using):
+        if record.pk is not None:
+            # A worker may have claimed it since it was read: what is about sending is taken from the row as it is.
+            rows: QuerySet[Any] = type(record).objects.using(using).select_for_update()
+            record.refresh_from_db(fields=SENDING_COLUMNS, from_queryset=rows)
+        _check_editable(record)
         if isinstance(record, ListMembership):
             record.set_member(record.is_member, due_at=timezone.now())
         else:
@@ -118,6 +122,23 @@ def save_edited(record: Record) -> None:
             record.mark_changed(due_at=timezone.now())
         record.save(using=using)
         wake_on_commit(using)
+
+
+#: What an editor of a record never changes, and a worker may.
+SENDING_COLUMNS = [
+    *CHANGE_COLUMNS,
+    *("source_type", "source_id", "synced_at", "synced_fingerprint"),
+    *("claim_token", "claim_expires_at", "claimed_version"),
+]
+
+
+def _check_editable(record: Record) -> None:
+    if record.is_source_owned:
+        raise BlueshiftSyncError(f"{record} belongs to {record.source_type} {record.source_id}; change it there.")
+    if isinstance(record, Customer) and record.source_type is not None:
+        raise BlueshiftSyncError(
+            f"{record} belonged to a {record.source_type} that was deleted; it isn't sent any more."
+        )
 
 
 def _new_run(model: type[Record], trigger: Trigger, requested_by: Any, **columns: Any) -> SyncRun:

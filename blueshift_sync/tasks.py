@@ -2,20 +2,73 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from redis.exceptions import RedisError
 from rq import get_current_job
+from rq.job import Job
+from rq.worker import BaseWorker
 
 from .delivery import drain as drain_module
+from .delivery.redis import redis_connection
 from .delivery.sweep import sweep as run_sweep
+
+#: Seconds between two looks at whether the worker is shutting down.
+LOOK_INTERVAL = 0.5
 
 
 def drain(**_later: Any) -> None:
     """Sends what is due."""
     job = get_current_job()
-    drain_module.drain(job_id=job.id if job else "")
+    with _stop_requests(job) as asked_to_stop:
+        drain_module.drain(job_id=job.id if job else "", asked_to_stop=asked_to_stop)
 
 
 def sweep(**_later: Any) -> None:
     """Brings back what was lost."""
     run_sweep()
+
+
+@contextmanager
+def _stop_requests(job: Job | None) -> Iterator[Callable[[], bool]]:
+    """Yields a function that says whether the worker is to stop.
+
+    A warm shutdown tells the worker, which waits for its job without telling it: that is seen in Redis. Where the
+    signal goes to every process, as systemd does it, it would end the job in the middle of a call: that is held off.
+    """
+    requests = _StopRequests(job)
+    if threading.current_thread() is not threading.main_thread():
+        yield requests.made
+        return
+    earlier = signal.signal(signal.SIGTERM, requests.on_signal)
+    try:
+        yield requests.made
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
+
+
+class _StopRequests:
+    def __init__(self, job: Job | None) -> None:
+        self._worker_key = f"{BaseWorker.redis_worker_namespace_prefix}{job.worker_name}" if job else ""
+        self._made = False
+        self._looked_at = float("-inf")
+
+    def on_signal(self, *_signal: Any) -> None:
+        self._made = True
+
+    def made(self) -> bool:
+        if not self._made and self._worker_key and time.monotonic() - self._looked_at > LOOK_INTERVAL:
+            self._looked_at = time.monotonic()
+            self._made = self._worker_is_shutting_down()
+        return self._made
+
+    def _worker_is_shutting_down(self) -> bool:
+        try:
+            return bool(redis_connection().hexists(self._worker_key, "shutdown_requested_date"))
+        except RedisError:  # the drain will notice, and say so
+            return False

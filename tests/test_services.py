@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.utils import timezone
 
 from blueshift_sync import services
 from blueshift_sync.delivery.drain import drain
@@ -135,6 +137,22 @@ def test_a_hand_made_customer_is_sent_when_it_is_saved(simulator: Any) -> None:
     services.save_edited(customer)
     drain()
     assert simulator.customer(customer_id="ada")["firstname"] == "Ada"
+
+
+def test_an_edit_does_not_undo_a_claim_made_meanwhile(simulator: Any) -> None:
+    customer = make_customer(customer_id="ada")
+    Customer.objects.update(state="SENDING", claim_token=uuid4(), claim_expires_at=timezone.now(), claimed_version=1)
+    customer.firstname = "Ada"
+    services.save_edited(customer)
+    customer.refresh_from_db()
+    assert (customer.state, customer.version, customer.firstname) == ("SENDING", 2, "Ada")
+    assert customer.claim_token is not None
+
+
+def test_a_customer_left_over_from_a_deleted_object_cannot_be_edited() -> None:
+    customer = make_customer(source_type="shop.customer", source_id=None, state="EXCLUDED", due_at=None)
+    with pytest.raises(BlueshiftSyncError, match="isn't sent any more"):
+        services.save_edited(customer)
 
 
 def test_a_row_that_a_source_owns_cannot_be_edited() -> None:

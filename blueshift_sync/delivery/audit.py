@@ -18,7 +18,8 @@ def open_call(batch: Batch, http_call: HttpCall, job_id: str) -> ApiCall:
     """Commits the call as OPEN. Nothing may be sent before this returns."""
     redaction = Redaction.of(batch.request)
     with transaction.atomic(using=router.db_for_write(ApiCall), durable=True):
-        note_call(batch.run_id)
+        if batch.run_id is not None:
+            note_call(batch.run_id)
         return ApiCall.objects.create(
             run_id=batch.run_id,
             customer_list=batch.customer_list,

@@ -16,7 +16,7 @@ class Batch:
     """One call to be made: the request, the claim whose records it carries, and the list that it concerns."""
 
     request: Request
-    run_id: int
+    run_id: int | None
     model: type[Customer] | type[ListMembership]
     claim: Claim | None = None
     customer_list: CustomerList | None = None

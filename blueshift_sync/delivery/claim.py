@@ -17,6 +17,7 @@ from typing import Any
 
 from django.db import connections, router, transaction
 from django.db.models import F, QuerySet
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from ..client.limits import LIST_MEMBERS_PER_CALL
@@ -172,7 +173,8 @@ def _take(
         .update(
             state=SyncState.State.SENDING,
             claim_token=claim.token,
-            claim_expires_at=timezone.now() + timedelta(seconds=app_settings().LEASE_SECONDS),
+            # By the database's clock, for those of two workers may differ.
+            claim_expires_at=Now() + timedelta(seconds=app_settings().LEASE_SECONDS),
             claimed_version=F("version"),
             synced_fingerprint="",  # from here on nobody knows what Blueshift holds, until it answers
             error_code="",

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from django.db.models import Min
 from django.utils import timezone
 
-from ..client import BlueshiftClient, Exchange, HttpCall, read_answer
+from ..client import Answer, BlueshiftClient, CallOutcome, Exchange, HttpCall, read_answer
 from ..conf import app_settings
 from ..exceptions import RedisUnavailable, SendingOff
 from ..models import ApiCall, Customer, CustomerList, ListMembership, SyncRun, SyncState
@@ -23,10 +23,12 @@ from .audit import open_call
 from .batches import Batch, customers_batch, list_reading, memberships_batch
 from .claim import claim_customers, claim_list_to_read, claim_memberships, lists_to_read, release
 from .connection import make_client
+from .health import Trouble, is_the_records_fault, note_health, note_trouble, outage_pause
 from .policy import POLICIES
 from .recover import recover_expired_claims
 from .runs import close_run, finish_if_done
 from .settle import settle
+from .stop import KEY_IS_GOOD, current_stop, may_send, probe, stop_sending
 from .throttle import pause_calls, reserve_call
 from .wake import DRAIN_SECONDS, acknowledge, enqueue_drain
 
@@ -38,16 +40,24 @@ PATIENCE = 5.0
 LONGEST_WAIT = 30.0
 
 
-def drain(*, seconds: float = DRAIN_SECONDS, job_id: str = "") -> None:
-    """Sends what is due, until nothing is or `seconds` are over; then a fresh job goes on.
+def never() -> bool:
+    """The answer of a drain that nobody asks to stop."""
+    return False
 
-    `job_id` is noted with each call. Returns quietly where nothing may be sent: sending is off, or Redis is away.
+
+def drain(*, seconds: float = DRAIN_SECONDS, job_id: str = "", asked_to_stop: Callable[[], bool] = never) -> None:
+    """Sends what is due, until nothing is, `seconds` are over or `asked_to_stop()`; then a fresh job goes on.
+
+    Calls in flight are always finished and settled. `job_id` is noted with each call. Returns quietly where nothing
+    may be sent: sending is off or stopped, or Redis is away.
     """
     try:
         acknowledge()
         recover_expired_claims()
         with make_client() as client, ThreadPoolExecutor(app_settings().CONCURRENCY, "blueshift") as pool:
-            finished = Drain(client, pool, seconds, job_id).run()
+            if not may_send(client, job_id):
+                return
+            finished = Drain(client, pool, seconds, job_id, asked_to_stop).run()
         if not finished:
             enqueue_drain()
     except SendingOff as reason:
@@ -59,11 +69,19 @@ def drain(*, seconds: float = DRAIN_SECONDS, job_id: str = "") -> None:
 class Drain:
     """One worker's go at the backlog."""
 
-    def __init__(self, client: BlueshiftClient, pool: ThreadPoolExecutor, seconds: float, job_id: str) -> None:
+    def __init__(
+        self,
+        client: BlueshiftClient,
+        pool: ThreadPoolExecutor,
+        seconds: float,
+        job_id: str,
+        asked_to_stop: Callable[[], bool],
+    ) -> None:
         self.client = client
         self.pool = pool
         self.deadline = time.monotonic() + seconds
         self.job_id = job_id
+        self.asked_to_stop = asked_to_stop
         self.in_flight: dict[Future[Exchange], tuple[Batch, ApiCall]] = {}
         self.own_runs: dict[SyncRun.Kind, int] = {}
         self.paused = False
@@ -85,7 +103,7 @@ class Drain:
         return self.paused or seconds_until_due() != 0
 
     def _may_go_on(self) -> bool:
-        return not self.paused and time.monotonic() < self.deadline
+        return not self.paused and time.monotonic() < self.deadline and not self.asked_to_stop()
 
     @contextmanager
     def _settling_to_the_end(self) -> Iterator[None]:
@@ -100,6 +118,9 @@ class Drain:
 
     def _fill(self) -> None:
         while self._may_go_on() and len(self.in_flight) < app_settings().CONCURRENCY:
+            if current_stop() is not None:
+                self.paused = True
+                return
             batch = next(self.batches)
             if batch is None:
                 return
@@ -163,11 +184,34 @@ class Drain:
             batch, call = self.in_flight.pop(future)
             exchange = future.result()
             answer = read_answer(batch.request, exchange)
-            settle(batch, call, exchange, answer)
-            if seconds := POLICIES[answer.outcome].pause_seconds:
-                pause_calls(max(seconds, answer.retry_after or 0))
-            if batch.run_id not in self.own_runs.values():
+            outage = self._outage(batch, answer)
+            settle(batch, call, exchange, answer, blames_records=outage is None)
+            self._slow_down(answer, outage)
+            if batch.run_id is not None and batch.run_id not in self.own_runs.values():
                 finish_if_done(batch.run_id)
+
+    def _outage(self, batch: Batch, answer: Answer) -> Trouble | None:
+        """The trouble that everybody has with the API; None where it has none, or only with these records."""
+        try:
+            if POLICIES[answer.outcome].call_wide:
+                trouble = note_trouble(batch)
+                return None if is_the_records_fault(trouble, batch, self._api_answers) else trouble
+            if answer.outcome != CallOutcome.RATE_LIMITED:
+                note_health()
+        except RedisUnavailable:
+            self.paused = True
+        return None
+
+    def _api_answers(self) -> bool:
+        return probe(self.client, self.job_id).outcome in KEY_IS_GOOD
+
+    def _slow_down(self, answer: Answer, outage: Trouble | None) -> None:
+        policy = POLICIES[answer.outcome]
+        if policy.stops_sending:
+            stop_sending(answer)
+        pause = outage_pause(outage.failures) if outage else 0
+        if seconds := max(policy.pause_seconds, answer.retry_after or 0, pause):
+            pause_calls(seconds)
 
     # Waiting
 
@@ -176,7 +220,8 @@ class Drain:
         seconds = seconds_until_due()
         if seconds is None or seconds > min(PATIENCE, self.deadline - time.monotonic()):
             return False
-        time.sleep(max(seconds, 0.05))  # due at once, and yet not claimed: another worker is at it
+        # Due at once, and yet not claimed: another worker is at it. Long waits are cut to hear of a request to stop.
+        time.sleep(min(max(seconds, 0.05), 0.5))
         return True
 
 

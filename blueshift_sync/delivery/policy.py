@@ -25,13 +25,20 @@ class Isolate(Enum):
 
 @dataclass(frozen=True)
 class Policy:
-    """`call_state` None: it depends on the records. `pause_seconds`: for how long the whole account stops."""
+    """What an answer means.
+
+    `call_state` None: it depends on the records. `uses_attempt`: whether it counts against MAX_ATTEMPTS of the records
+    that go again. `pause_seconds`: for how long, at least, nobody calls. `call_wide`: trouble that needn't have to do
+    with the records; it counts against them only while other calls go well. `stops_sending`: until the key is good.
+    """
 
     call_state: ApiCall.State | None
     uses_attempt: bool = True
     isolate: Isolate = Isolate.NO
     list_status: CustomerList.Status | None = None
     pause_seconds: float = 0
+    call_wide: bool = False
+    stops_sending: bool = False
 
 
 FAILED = ApiCall.State.FAILED
@@ -40,20 +47,20 @@ UNKNOWN = ApiCall.State.UNKNOWN
 POLICIES: dict[CallOutcome, Policy] = {
     CallOutcome.ANSWERED: Policy(None),
     CallOutcome.UNREADABLE: Policy(UNKNOWN, isolate=Isolate.ALONE),
-    CallOutcome.NO_ANSWER: Policy(UNKNOWN),
-    CallOutcome.NOT_SENT: Policy(FAILED, uses_attempt=False, pause_seconds=1),
-    CallOutcome.SERVER_ERROR: Policy(FAILED),
+    CallOutcome.NO_ANSWER: Policy(UNKNOWN, call_wide=True),
+    CallOutcome.NOT_SENT: Policy(FAILED, uses_attempt=False, pause_seconds=1, call_wide=True),
+    CallOutcome.SERVER_ERROR: Policy(FAILED, call_wide=True),
     CallOutcome.CONFLICT: Policy(FAILED),
     CallOutcome.RATE_LIMITED: Policy(FAILED, uses_attempt=False, pause_seconds=1),
     CallOutcome.BAD_REQUEST: Policy(FAILED, uses_attempt=False, isolate=Isolate.HALVES),
     CallOutcome.TOO_LARGE: Policy(FAILED, uses_attempt=False, isolate=Isolate.HALVES),
-    CallOutcome.NOT_FOUND: Policy(FAILED, list_status=CustomerList.Status.DELETED),
+    CallOutcome.NOT_FOUND: Policy(FAILED, call_wide=True, list_status=CustomerList.Status.DELETED),
     CallOutcome.UNPROCESSABLE: Policy(
         FAILED, uses_attempt=False, isolate=Isolate.HALVES, list_status=CustomerList.Status.UNSUPPORTED
     ),
-    CallOutcome.UNAUTHORIZED: Policy(FAILED, uses_attempt=False, pause_seconds=60),
-    CallOutcome.FORBIDDEN: Policy(FAILED, uses_attempt=False, pause_seconds=60),
-    CallOutcome.UNEXPECTED: Policy(FAILED),
+    CallOutcome.UNAUTHORIZED: Policy(FAILED, uses_attempt=False, stops_sending=True),
+    CallOutcome.FORBIDDEN: Policy(FAILED, uses_attempt=False, stops_sending=True),
+    CallOutcome.UNEXPECTED: Policy(FAILED, call_wide=True),
 }
 
 #: What is said of a list that Blueshift refuses as a whole.

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.db import router, transaction
 from django.db.models import F
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from ..conf import app_settings
@@ -24,7 +25,7 @@ WHAT_HAPPENED = "The worker ended before the answer came; nobody knows whether t
 def recover_expired_claims() -> None:
     """Frees the records of claims that ran out. Their calls are UNKNOWN, and they go again."""
     for model in (Customer, ListMembership):
-        expired = model.objects.filter(state=SyncState.State.SENDING, claim_expires_at__lt=timezone.now())
+        expired = model.objects.filter(state=SyncState.State.SENDING, claim_expires_at__lt=Now())
         for token in set(expired.values_list("claim_token", flat=True)):
             _recover_claim(model, token)
 
@@ -33,7 +34,7 @@ def _recover_claim(model: type[Any], token: UUID | None) -> None:
     now = timezone.now()
     with transaction.atomic(using=router.db_for_write(model), durable=True):
         records = list(
-            model.objects.select_for_update().filter(claim_token=token, claim_expires_at__lt=now).order_by("pk")
+            model.objects.select_for_update().filter(claim_token=token, claim_expires_at__lt=Now()).order_by("pk")
         )
         call = ApiCall.objects.select_for_update().filter(claim_token=token, state=ApiCall.State.OPEN).first()
         if call is not None:

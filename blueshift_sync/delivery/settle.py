@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,12 +22,14 @@ from ..conf import app_settings
 from ..models import ApiCall, Customer, CustomerList, ListMembership, SyncState
 from .audit import close_call
 from .batches import Batch
-from .policy import LIST_TROUBLES, POLICIES, Policy, backoff_seconds, next_batch_limit
+from .policy import LIST_TROUBLES, POLICIES, Isolate, Policy, backoff_seconds, next_batch_limit
 from .runs import note_outcomes
 
 logger = logging.getLogger(__name__)
 
 State = SyncState.State
+#: From so many failed attempts on, a batch is sent in halves.
+SUSPICIOUS_ATTEMPTS = 2
 RELEASED: dict[str, Any] = {"claim_token": None, "claim_expires_at": None, "claimed_version": None}
 
 
@@ -43,9 +45,14 @@ class Verdict:
     due_at: datetime | None = None
 
 
-def settle(batch: Batch, call: ApiCall, exchange: Exchange, answer: Answer) -> None:
-    """Writes down what the answer says: of the call, of each record, of the list and of the run."""
+def settle(batch: Batch, call: ApiCall, exchange: Exchange, answer: Answer, *, blames_records: bool = True) -> None:
+    """Writes down what the answer says: of the call, of each record, of the list and of the run.
+
+    `blames_records` False: the trouble is everybody's, and no attempt of these records.
+    """
     policy = POLICIES[answer.outcome]
+    if not blames_records:
+        policy = replace(policy, uses_attempt=False)
     with transaction.atomic(using=router.db_for_write(ApiCall), durable=True):
         if not close_call(call, batch, exchange, answer, policy):
             logger.warning("Call %s was answered after its lease had run out; its records go again.", call.pk)
@@ -71,7 +78,8 @@ def _settle_records(batch: Batch, answer: Answer, policy: Policy) -> None:
         else:
             settled = _settle_refused(batch, verdict, pks, now)
             rejected += settled if verdict.state == State.FAILED else 0
-    note_outcomes(batch.run_id, accepted=accepted, rejected=rejected)
+    if batch.run_id is not None:
+        note_outcomes(batch.run_id, accepted=accepted, rejected=rejected)
 
 
 def _verdict(record: Any, answer: RecordAnswer, policy: Policy, batch: Batch, now: datetime) -> Verdict:
@@ -89,9 +97,15 @@ def _verdict(record: Any, answer: RecordAnswer, policy: Policy, batch: Batch, no
         answer.code,
         answer.message,
         uses_attempt=policy.uses_attempt,
-        batch_limit=next_batch_limit(policy.isolate, len(batch.records)),
+        batch_limit=next_batch_limit(_isolation(policy, attempts), len(batch.records)),
         due_at=now + timedelta(seconds=_delay(attempts, policy)),
     )
+
+
+def _isolation(policy: Policy, attempts: int) -> Isolate:
+    """A batch that failed before may hold a record that breaks it: its good ones get through in smaller company."""
+    first_time = policy.uses_attempt and attempts < SUSPICIOUS_ATTEMPTS
+    return Isolate.HALVES if policy.call_wide and not first_time else policy.isolate
 
 
 def _delay(attempts: int, policy: Policy) -> float:

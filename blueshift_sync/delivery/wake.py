@@ -15,7 +15,7 @@ from django.db import transaction
 
 from ..conf import app_settings
 from ..exceptions import RedisUnavailable
-from .redis import account_key, queue, redis_connection, redis_errors_named
+from .redis import SITE_PATIENCE, WORKER_PATIENCE, account_key, queue, redis_connection, redis_errors_named
 
 logger = logging.getLogger(__name__)
 
@@ -47,29 +47,32 @@ def wake_quietly() -> None:
     if time.monotonic() - _redis_failed_at < PAUSE_AFTER_FAILURE:
         return
     try:
-        wake()
+        wake(SITE_PATIENCE)
     except RedisUnavailable as error:
         _redis_failed_at = time.monotonic()
         logger.warning("No worker could be woken: %s The sweep will find what is due.", error)
 
 
-def wake() -> None:
-    """Queues a drain unless one is queued already, or nothing may be sent. Raises RedisUnavailable."""
+def wake(patience: float = WORKER_PATIENCE) -> None:
+    """Queues a drain unless one is queued already, or nothing may be sent. Raises RedisUnavailable.
+
+    Waits for Redis no longer than `patience` seconds a command.
+    """
     if not app_settings().can_send:
         return
     with redis_errors_named():
         flag = account_key("wake")
-        if redis_connection().set(flag, 1, nx=True, ex=FLAG_SECONDS):
+        if redis_connection(patience).set(flag, 1, nx=True, ex=FLAG_SECONDS):
             try:
-                enqueue_drain()
+                enqueue_drain(patience)
             except BaseException:
-                redis_connection().delete(flag)
+                redis_connection(patience).delete(flag)
                 raise
 
 
-def enqueue_drain() -> None:
+def enqueue_drain(patience: float = WORKER_PATIENCE) -> None:
     """Queues a drain, whether or not there is one."""
-    queue().enqueue(
+    queue(patience).enqueue(
         "blueshift_sync.tasks.drain", job_timeout=JOB_TIMEOUT, result_ttl=0, description="blueshift_sync: drain"
     )
 

@@ -3,6 +3,16 @@
 from .audit import ApiCall, RecordResult, SyncRun
 from .customers import Customer
 from .lists import CustomerList, ListMembership
+from .sending import SendingStop
 from .state import SyncState
 
-__all__ = ["ApiCall", "Customer", "CustomerList", "ListMembership", "RecordResult", "SyncRun", "SyncState"]
+__all__ = [
+    "ApiCall",
+    "Customer",
+    "CustomerList",
+    "ListMembership",
+    "RecordResult",
+    "SendingStop",
+    "SyncRun",
+    "SyncState",
+]

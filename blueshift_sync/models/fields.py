@@ -12,6 +12,9 @@ else:
     CharField = models.CharField
 
 
+LONGEST_EMAIL = 320
+
+
 class ExactCharField(CharField):
     """Text that is compared byte by byte everywhere: upper case, accents and trailing spaces matter.
 
@@ -31,7 +34,7 @@ class EmailKeyField(ExactCharField):
 
     @staticmethod
     def key_of(email: str) -> str:
-        return email.strip().lower()
+        return email.strip().lower()[:LONGEST_EMAIL]  # a few letters become two in lower case
 
     def pre_save(self, model_instance: Any, add: bool) -> Any:  # noqa: FBT001 - Django's signature
         key = self.key_of(model_instance.email)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
+from blueshift_sync.client import BlueshiftClient, Exchange, HttpCall
 from blueshift_sync.delivery.drain import drain
-from blueshift_sync.models import ApiCall, Customer, ListMembership, RecordResult, SyncRun
+from blueshift_sync.models import ApiCall, Customer, ListMembership, RecordResult, SendingStop, SyncRun
 from tests.factories import make_customer, make_list, make_membership
 
 pytestmark = pytest.mark.django_db
@@ -154,14 +157,43 @@ def test_temporary_trouble_passes(unthrottled: Any, fault: str, rule: dict[str, 
 def test_after_max_attempts_a_record_is_failed_with_the_last_reason(unthrottled: Any, settings: Any) -> None:
     settings.BLUESHIFT_SYNC = {**settings.BLUESHIFT_SYNC, "MAX_ATTEMPTS": 3}
     make_customers(2)
-    unthrottled.fail("status", status=503)
+    unthrottled.fail("reject", share=1, status=503)
     drain()
     assert states() == {"FAILED": 2}
     customer = Customer.objects.first()
     assert customer is not None
-    assert (customer.attempts, customer.error_code) == (3, "http_503")
+    assert customer.attempts == 3
+    assert customer.error_message
     assert ApiCall.objects.count() == 3
     assert SyncRun.objects.get().state == "FAILED"
+
+
+@pytest.mark.parametrize("fault", [("status", {"status": 503}), ("reset", {}), ("html", {"status": 502})])
+def test_an_outage_uses_up_nobodys_attempts(unthrottled: Any, settings: Any, fault: tuple[str, Any]) -> None:
+    # One attempt when the trouble begins, and one for a call that was still under way when it ended, are in order.
+    settings.BLUESHIFT_SYNC = {**settings.BLUESHIFT_SYNC, "MAX_ATTEMPTS": 3}
+    make_customers(120)
+    kind, rule = fault
+    unthrottled.fail(kind, next=60, **rule)
+    drain()
+    assert states() == {"SYNCED": 120}
+    assert ApiCall.objects.exclude(state="SUCCEEDED").count() == 60
+
+
+def test_a_record_that_breaks_the_api_ends_alone_and_failed(unthrottled: Any, settings: Any) -> None:
+    """Each call that carries it gets a 500, and there is nothing else to send."""
+    make_customers(40)
+    make_customer(customer_id="poison")
+    original = BlueshiftClient.send
+
+    def send(client: BlueshiftClient, call: HttpCall) -> Exchange:
+        return Exchange(status=500) if b"poison" in (call.body or b"") else original(client, call)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BlueshiftClient, "send", send)
+        drain()
+    assert Customer.objects.get(customer_id="poison").state == "FAILED"
+    assert Customer.objects.filter(state="FAILED").count() == 1
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -171,9 +203,42 @@ def test_a_refused_key_stops_the_sending_and_fails_nobody(unthrottled: Any, stat
     drain()
     assert states() == {"PENDING": 120}
     assert not Customer.objects.exclude(attempts=0).exists()
-    drain()  # paused: nothing goes out
-    assert ApiCall.objects.count() == len(unthrottled.requests)
-    assert ApiCall.objects.count() <= 3
+    stop = SendingStop.objects.get()
+    assert stop.reason.endswith(".")
+    calls = len(unthrottled.requests)
+    assert calls <= 3
+    drain()  # stopped, and no probe is due yet
+    assert ApiCall.objects.count() == len(unthrottled.requests) == calls
+
+
+def test_a_probe_finds_out_when_the_key_is_good_again(unthrottled: Any) -> None:
+    make_customers(2)
+    unthrottled.fail("status", status=401, next=2)
+    drain()
+    SendingStop.objects.update(probe_at=timezone.now())
+    drain()  # the probe is refused as well
+    stop = SendingStop.objects.get()
+    assert (stop.probes, stop.probe_at > timezone.now() + timedelta(seconds=100)) == (1, True)
+    SendingStop.objects.update(probe_at=timezone.now())
+    drain()
+    assert states() == {"SYNCED": 2}
+    assert not SendingStop.objects.exists()
+    assert [call.endpoint for call in ApiCall.objects.order_by("pk")] == [
+        "CUSTOMERS_BULK",
+        "CUSTOMER_FIND",
+        "CUSTOMER_FIND",
+        "CUSTOMERS_BULK",
+    ]
+
+
+def test_with_a_new_key_sending_goes_on_at_once(unthrottled: Any, settings: Any) -> None:
+    unthrottled.scenario(api_keys=["old-key-no-more"])
+    make_customers(2)
+    drain()
+    assert states() == {"PENDING": 2}
+    settings.BLUESHIFT_SYNC = {**settings.BLUESHIFT_SYNC, "API_KEY": "old-key-no-more"}
+    drain()
+    assert states() == {"SYNCED": 2}
 
 
 def test_nothing_is_sent_when_sending_is_off(unthrottled: Any, settings: Any) -> None:

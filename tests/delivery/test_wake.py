@@ -92,7 +92,7 @@ def test_saves_go_through_while_redis_is_away_and_log_it_once(
 
 
 def test_a_flag_whose_job_could_not_be_queued_is_taken_down(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> None:
+    def refuse(patience: float) -> None:
         raise OSError
 
     with monkeypatch.context() as broken:
