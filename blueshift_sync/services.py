@@ -11,7 +11,7 @@ from django.db.models import Model, QuerySet
 from django.utils import timezone
 
 from .delivery.push import kind_of, push_records
-from .delivery.runs import RECORD_MODELS
+from .delivery.runs import RECORD_MODELS, cancel_run
 from .delivery.wake import wake_on_commit
 from .exceptions import BlueshiftSyncError
 from .models import ApiCall, Customer, CustomerList, ListMembership, RecordResult, SyncRun, SyncState
@@ -22,6 +22,7 @@ from .sources.receivers import disabled
 
 __all__ = [
     "add_to_list",
+    "cancel",
     "capture",
     "disabled",
     "push",
@@ -85,6 +86,13 @@ def retry(run: SyncRun, requested_by: Any = None) -> SyncRun:
     failed = model.objects.filter(run=run, state=SyncState.State.FAILED)
     again = _new_run(model, Trigger.RETRY, requested_by, retry_of=run)
     return push_records(model, failed.values_list("pk", flat=True).iterator(CHUNK), again)
+
+
+def cancel(run: SyncRun) -> SyncRun:
+    """Takes back what of `run` hasn't been sent; calls in flight are finished. A run that has ended stays as it is."""
+    cancel_run(run.pk)
+    run.refresh_from_db()
+    return run
 
 
 def resend(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -11,6 +12,7 @@ from django.utils import timezone
 
 from blueshift_sync import services
 from blueshift_sync.delivery.drain import drain
+from blueshift_sync.delivery.sweep import sweep
 from blueshift_sync.exceptions import BlueshiftSyncError
 from blueshift_sync.models import ApiCall, Customer, ListMembership, SyncRun
 from tests.factories import make_call, make_customer, make_list, make_membership, make_result, make_run
@@ -112,6 +114,38 @@ def test_retry_sends_the_failed_records_of_a_run_again(simulator: Any) -> None:
     drain()
     again.refresh_from_db()
     assert again.state == "SUCCEEDED"
+
+
+def test_cancelling_stops_what_has_not_been_sent(simulator: Any) -> None:
+    in_step = make_customer(state="SYNCED", synced_version=1, due_at=None)
+    behind = make_customer(state="FAILED", version=2, synced_version=1, due_at=None)
+    run = services.push([in_step, behind])
+    services.cancel(run)
+    drain()
+    assert simulator.requests == []
+    assert (run.state, run.total, run.accepted, run.rejected) == ("CANCELLED", 2, 0, 0)
+    in_step.refresh_from_db()
+    behind.refresh_from_db()
+    assert (in_step.state, behind.state, behind.error_code) == ("SYNCED", "FAILED", "cancelled")
+    assert services.push([behind]).total == 1
+
+
+def test_cancelling_an_ended_run_changes_nothing() -> None:
+    run = services.push(Customer.objects.none())
+    assert services.cancel(run).state == "SUCCEEDED"
+
+
+def test_a_cancelled_run_ends_with_its_last_call_in_flight(simulator: Any) -> None:
+    customer = make_customer()
+    run = services.push([customer])
+    Customer.objects.update(
+        state="SENDING", claim_token=uuid4(), claim_expires_at=timezone.now() - timedelta(hours=1), claimed_version=1
+    )
+    assert services.cancel(run).state == "QUEUED"
+    sweep()
+    run.refresh_from_db()
+    customer.refresh_from_db()
+    assert (run.state, customer.state, customer.error_code) == ("CANCELLED", "FAILED", "cancelled")
 
 
 def test_resend_sends_the_records_of_calls_of_both_kinds() -> None:

@@ -7,6 +7,7 @@ overtaken: another run took it over, or it is no longer to be sent. So the total
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce
@@ -14,6 +15,11 @@ from django.utils import timezone
 
 from ..conf import app_settings
 from ..models import Customer, ListMembership, SyncRun, SyncState
+
+#: Rows changed in one statement.
+SLICE = 1000
+#: The columns of a record that waits for nothing.
+AT_REST: dict[str, Any] = {"due_at": None, "waiting_since": None, "attempts": 0, "batch_limit": None}
 
 RECORD_MODELS: dict[str, type[Customer] | type[ListMembership]] = {
     SyncRun.Kind.CUSTOMERS: Customer,
@@ -55,11 +61,38 @@ def close_run(run_id: int) -> None:
 def finish_if_done(run_id: int) -> None:
     """Ends a complete run in which nothing waits any more."""
     run = SyncRun.objects.filter(pk=run_id, closed_at__isnull=False, state__in=SyncRun.OPEN_STATES).first()
-    if run is None or waiting_in(run):
+    if run is None:
+        return
+    if run.cancel_requested_at is not None:
+        _take_back(run)
+    if waiting_in(run):
         return
     SyncRun.objects.filter(pk=run.pk, state__in=SyncRun.OPEN_STATES).update(
         state=_final_state(run), finished_at=timezone.now()
     )
+
+
+def cancel_run(run_id: int) -> None:
+    """Takes back what of the run hasn't been sent. Calls in flight are finished; the run ends with the last of them."""
+    now = timezone.now()
+    SyncRun.objects.filter(pk=run_id, state__in=SyncRun.OPEN_STATES, cancel_requested_at=None).update(
+        cancel_requested_at=now, closed_at=Coalesce(F("closed_at"), now)
+    )
+    finish_if_done(run_id)
+
+
+def _take_back(run: SyncRun) -> None:
+    """Records in step before they were asked for are so again; a change that Blueshift hasn't got is FAILED."""
+    waiting = RECORD_MODELS[run.kind].objects.filter(run=run, state=SyncState.State.PENDING)
+    while pks := list(waiting.values_list("pk", flat=True)[:SLICE]):
+        rows = waiting.filter(pk__in=pks)
+        rows.filter(version=F("synced_version")).update(state=SyncState.State.SYNCED, **AT_REST)
+        rows.update(
+            state=SyncState.State.FAILED,
+            error_code="cancelled",
+            error_message="The run was cancelled before this was sent.",
+            **AT_REST,
+        )
 
 
 def _final_state(run: SyncRun) -> SyncRun.State:
