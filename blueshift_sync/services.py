@@ -10,9 +10,11 @@ from django.db import router, transaction
 from django.db.models import Model, QuerySet
 from django.utils import timezone
 
+from .delivery.connection import make_client
 from .delivery.push import kind_of, push_records
 from .delivery.runs import RECORD_MODELS, cancel_run
-from .delivery.wake import wake_on_commit
+from .delivery.stop import KEY_IS_GOOD, probe
+from .delivery.wake import wake_on_commit, wake_quietly
 from .exceptions import BlueshiftSyncError
 from .models import ApiCall, Customer, CustomerList, ListMembership, RecordResult, SyncRun, SyncState
 from .models.lists import MEMBERSHIP_COLUMNS
@@ -24,6 +26,7 @@ __all__ = [
     "add_to_list",
     "cancel",
     "capture",
+    "check_key",
     "disabled",
     "push",
     "remove_from_list",
@@ -147,6 +150,20 @@ def _check_editable(record: Record) -> None:
         raise BlueshiftSyncError(
             f"{record} belonged to a {record.source_type} that was deleted; it isn't sent any more."
         )
+
+
+def check_key() -> ApiCall:
+    """Asks Blueshift, with a call that changes nothing, whether it takes the key. Returns that call.
+
+    A good key ends a stop that a refused one caused. Raises BlueshiftSyncError with the reason where it isn't good,
+    where nothing may be sent, or where Blueshift can't be reached.
+    """
+    with make_client() as client:
+        call, answer = probe(client)
+    if answer.outcome not in KEY_IS_GOOD:
+        raise BlueshiftSyncError(f"The key could not be checked, or is no good: {answer.message}")
+    wake_quietly()
+    return call
 
 
 def _new_run(model: type[Record], trigger: Trigger, requested_by: Any, **columns: Any) -> SyncRun:

@@ -17,18 +17,18 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from .. import services
-from ..conf import app_settings
 from ..exceptions import BlueshiftSyncError
 from ..models import ApiCall, SyncRun
 from .changelists import ModelAdmin
 from .display import admin_url, link
+from .standstill import why_nothing_is_sent
 
 PUSH_PERMISSIONS = {
     SyncRun.Kind.CUSTOMERS: "blueshift_sync.push_customer",
     SyncRun.Kind.LISTS: "blueshift_sync.push_listmembership",
 }
-#: Runs that one action retries: each is a run of its own.
-RETRIES_AT_ONCE = 20
+#: Runs that one action retries or cancels.
+RUNS_AT_ONCE = 20
 
 
 class PageActionsAdmin(ModelAdmin):
@@ -85,28 +85,42 @@ class ResendAdmin(PageActionsAdmin):
 
 
 class RetryAdmin(PageActionsAdmin):
-    """For runs: "Retry failed records". Needs the permission to send what the run is about."""
+    """For runs: "Retry failed records" and "Cancel". Both need the permission to send what the run is about."""
 
-    actions = ("retry",)
+    actions = ("retry", "cancel")
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
         return any(request.user.has_perm(permission) for permission in PUSH_PERMISSIONS.values())
 
     @admin.action(permissions=["retry"], description=gettext_lazy("Retry failed records"))
     def retry(self, request: HttpRequest, queryset: QuerySet[SyncRun]) -> None:
-        runs = list(bare(queryset).order_by("pk")[: RETRIES_AT_ONCE + 1])
-        if len(runs) > RETRIES_AT_ONCE:
-            text = _("At most %(number)s runs can be retried at once. Select fewer.")
-            messages.error(request, text % {"number": RETRIES_AT_ONCE})
-            return
-        if not all(request.user.has_perm(PUSH_PERMISSIONS[SyncRun.Kind(run.kind)]) for run in runs):
-            raise PermissionDenied
+        runs = self._runs_to_act_on(request, queryset)
         retries = []
         for run in runs:
             with telling_errors(request):
                 retries.append(services.retry(run, requested_by=request.user))
         if retries:
             tell_sending(request, retries)
+
+    @admin.action(permissions=["retry"], description=gettext_lazy("Cancel what hasn't been sent"))
+    def cancel(self, request: HttpRequest, queryset: QuerySet[SyncRun]) -> None:
+        runs = [services.cancel(run) for run in self._runs_to_act_on(request, queryset)]
+        cancelled = [run for run in runs if run.cancel_requested_at is not None]
+        if cancelled:
+            text = _("Cancelled: {}. Calls that are on their way are finished.")
+            messages.success(request, format_html(text, links_to(cancelled)))
+        elif runs:
+            messages.warning(request, _("There is nothing to cancel: these runs have ended."))
+
+    def _runs_to_act_on(self, request: HttpRequest, queryset: QuerySet[SyncRun]) -> list[SyncRun]:
+        """The selected runs; none, and a message, where they are too many."""
+        runs = list(bare(queryset).order_by("pk")[: RUNS_AT_ONCE + 1])
+        if not all(request.user.has_perm(PUSH_PERMISSIONS[SyncRun.Kind(run.kind)]) for run in runs):
+            raise PermissionDenied
+        if len(runs) > RUNS_AT_ONCE:
+            messages.error(request, _("At most %(number)s runs at once. Select fewer.") % {"number": RUNS_AT_ONCE})
+            return []
+        return runs
 
 
 def bare(queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -145,13 +159,3 @@ def tell_sending(request: HttpRequest, runs: Sequence[SyncRun]) -> None:
 
 def links_to(runs: Iterable[SyncRun]) -> SafeString:
     return format_html_join(", ", "{}", ((link(run, _("run #%(number)s") % {"number": run.pk}),) for run in runs))
-
-
-def why_nothing_is_sent() -> str:
-    """The setting that keeps everything from being sent, in a sentence; empty while there is none."""
-    settings = app_settings()
-    if settings.can_send:
-        return ""
-    if not settings.ENABLED:
-        return _("Nothing leaves for now: BLUESHIFT_SYNC[“ENABLED”] is False. It goes out once that is True.")
-    return _("Nothing leaves for now: BLUESHIFT_SYNC[“API_KEY”] is missing. It goes out once there is a key.")

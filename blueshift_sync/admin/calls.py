@@ -35,6 +35,7 @@ from .display import (
     problem,
 )
 from .mixins import CALL_BODIES, ObjectPageAdmin, ReadOnlyAdmin, may_view
+from .standstill import KeyCheckAdmin, StandstillNotice
 
 #: Records that a call's page shows: as many as Blueshift takes in one call.
 RECORDS_SHOWN = 500
@@ -61,7 +62,7 @@ class Message:
 
 
 @admin.register(ApiCall)
-class ApiCallAdmin(ResendAdmin, ReadOnlyAdmin, ObjectPageAdmin, LargeListAdmin):
+class ApiCallAdmin(KeyCheckAdmin, StandstillNotice, ResendAdmin, ReadOnlyAdmin, ObjectPageAdmin, LargeListAdmin):
     change_form_template = "blueshift_sync/admin/call.html"
     list_display = (
         "number",

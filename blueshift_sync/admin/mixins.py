@@ -32,6 +32,7 @@ from .display import (
     problem,
     state_badge,
 )
+from .standstill import StandstillNotice
 
 #: Columns of a call that only its own page needs.
 CALL_BODIES = ("request_headers", "request_body", "response_headers", "response_body")
@@ -72,7 +73,7 @@ class ObjectPageAdmin(ModelAdmin):
         return {}
 
 
-class SyncStateAdmin(PushAdmin, ObjectPageAdmin, LargeListAdmin):
+class SyncStateAdmin(StandstillNotice, PushAdmin, ObjectPageAdmin, LargeListAdmin):
     """Customers and memberships: rows that a source or a hand made, and that are on their way to Blueshift.
 
     A row that a source owns can't be changed here; its page says where. One that was made by hand can, and is

@@ -26,13 +26,14 @@ from .display import (
     state_badge,
 )
 from .mixins import ObjectPageAdmin, ReadOnlyAdmin
+from .standstill import StandstillNotice
 
 #: The later runs that a run's page names as its retries.
 RETRIES_SHOWN = 20
 
 
 @admin.register(SyncRun)
-class SyncRunAdmin(RetryAdmin, ReadOnlyAdmin, ObjectPageAdmin, LargeListAdmin):
+class SyncRunAdmin(StandstillNotice, RetryAdmin, ReadOnlyAdmin, ObjectPageAdmin, LargeListAdmin):
     change_form_template = "blueshift_sync/admin/page.html"
     list_display = (
         "number",
@@ -81,7 +82,9 @@ class SyncRunAdmin(RetryAdmin, ReadOnlyAdmin, ObjectPageAdmin, LargeListAdmin):
         return problem("", row.error)
 
     def page_action_names(self, row: SyncRun) -> tuple[str, ...]:
-        return ("retry",) if row.rejected else ()
+        retry = ("retry",) if row.rejected else ()
+        cancel = ("cancel",) if row.state in SyncRun.OPEN_STATES and row.cancel_requested_at is None else ()
+        return retry + cancel
 
     def page_context(self, request: HttpRequest, obj: SyncRun) -> dict[str, Any]:
         retries = obj.retries.order_by("-id")[:RETRIES_SHOWN]

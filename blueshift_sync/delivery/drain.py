@@ -203,7 +203,7 @@ class Drain:
         return None
 
     def _api_answers(self) -> bool:
-        return probe(self.client, self.job_id).outcome in KEY_IS_GOOD
+        return probe(self.client, self.job_id)[1].outcome in KEY_IS_GOOD
 
     def _slow_down(self, answer: Answer, outage: Trouble | None) -> None:
         policy = POLICIES[answer.outcome]

@@ -12,7 +12,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from ..client import Answer, BlueshiftClient, CallOutcome, find_customer, read_answer
-from ..models import Customer, SendingStop
+from ..models import ApiCall, Customer, SendingStop
 from .audit import open_call
 from .batches import Batch
 from .redis import account_digest
@@ -59,7 +59,7 @@ def may_send(client: BlueshiftClient, job_id: str) -> bool:
     stop = current_stop()
     if stop is None:
         return True
-    return _claim_probe(stop) and probe(client, job_id).outcome in KEY_IS_GOOD
+    return _claim_probe(stop) and probe(client, job_id)[1].outcome in KEY_IS_GOOD
 
 
 def _claim_probe(stop: SendingStop) -> bool:
@@ -69,7 +69,7 @@ def _claim_probe(stop: SendingStop) -> bool:
     return bool(due.update(probes=F("probes") + 1, probe_at=timezone.now() + timedelta(seconds=interval)))
 
 
-def probe(client: BlueshiftClient, job_id: str = "") -> Answer:
+def probe(client: BlueshiftClient, job_id: str = "") -> tuple[ApiCall, Answer]:
     """Asks Blueshift something that changes nothing, on the record as every call. A good key ends the stop."""
     batch = Batch(find_customer(PROBE_EMAIL), run_id=None, model=Customer)
     reserve_call(longest_wait=0)
@@ -82,4 +82,5 @@ def probe(client: BlueshiftClient, job_id: str = "") -> Answer:
         stopped, _ = SendingStop.objects.filter(account=account_digest()).delete()
         if stopped:
             logger.warning("Blueshift takes the key again: sending goes on.")
-    return answer
+    call.refresh_from_db()
+    return call, answer

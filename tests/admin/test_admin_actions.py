@@ -130,9 +130,9 @@ def test_one_run_that_cant_be_retried_doesnt_hold_up_the_others(
 
 
 def test_too_many_runs_at_once_are_refused(admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("blueshift_sync.admin.actions.RETRIES_AT_ONCE", 2)
+    monkeypatch.setattr("blueshift_sync.admin.actions.RUNS_AT_ONCE", 2)
     runs = [make_run(rejected=1) for _ in range(3)]
-    assert "At most 2 runs can be retried at once." in text_of(act(admin_client, SyncRun, "retry", *runs))
+    assert "At most 2 runs at once." in text_of(act(admin_client, SyncRun, "retry", *runs))
     assert SyncRun.objects.count() == 3
 
 
