@@ -43,7 +43,7 @@ def why_nothing_is_sent() -> str:
 def _stopped(stop: SendingStop) -> str:
     text = _(
         "Sending is stopped since %(since)s, as Blueshift refuses the key: %(reason)s Nothing is lost. "
-        "It goes on by itself when the key is good again, or another one is set; the next check is at %(next)s."
+        "The key is checked again at %(next)s, and everything goes out once it is good or another one is set."
     )
     return text % {"since": _moment(stop.stopped_at), "reason": stop.reason, "next": _moment(stop.probe_at)}
 
