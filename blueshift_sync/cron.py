@@ -8,4 +8,5 @@ from .tasks import sweep
 #: Seconds between two sweeps; it also is how late a retry can be that no drain waited for.
 SWEEP_SECONDS = 15
 
-register(sweep, queue_name=app_settings().QUEUE, interval=SWEEP_SECONDS, result_ttl=0)
+# Sweeps that nobody took are dropped: a day without workers leaves no heap of them.
+register(sweep, queue_name=app_settings().QUEUE, interval=SWEEP_SECONDS, result_ttl=0, ttl=10 * SWEEP_SECONDS)

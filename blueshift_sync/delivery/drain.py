@@ -100,7 +100,8 @@ class Drain:
         finally:
             for run_id in self.own_runs.values():
                 close_run(run_id)
-        return self.paused or seconds_until_due() != 0
+        due = seconds_until_due()
+        return self.paused or due is None or due > PATIENCE
 
     def _may_go_on(self) -> bool:
         return not self.paused and time.monotonic() < self.deadline and not self.asked_to_stop()
