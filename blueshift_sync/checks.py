@@ -6,8 +6,12 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's name
+from django.db import router
 
 from .conf import app_settings, problems, raw_settings
+from .models import Customer
+from .sources.base import Source
+from .sources.registry import all_sources
 
 NO_KEY_HINT = "Set BLUESHIFT_SYNC['API_KEY'] to the User API key of your Blueshift account."
 
@@ -60,3 +64,23 @@ def check_key_for_deployment(app_configs: Any, **kwargs: Any) -> list[CheckMessa
             id="blueshift_sync.E003",
         )
     ]
+
+
+@register(Tags.compatibility)
+def check_databases(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Sources on another database than the mirror are captured after their own commit."""
+    mirror = router.db_for_write(Customer)
+    elsewhere = sorted({source.model._meta.label for source in all_sources() if _database_of(source) != mirror})
+    return [
+        Warning(
+            f"{label} is on another database than the tables of blueshift_sync: a change of it and its capture don't "
+            "commit together, and what happens between the two commits is lost.",
+            hint=f"Keep both on one database, or run blueshift_backfill {label} regularly.",
+            id="blueshift_sync.W002",
+        )
+        for label in elsewhere
+    ]
+
+
+def _database_of(source: Source) -> str:
+    return router.db_for_write(source.model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import ipaddress
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, NamedTuple
@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
-LOOPBACK_HOSTS = {"localhost", "127.0.0.1", "::1"}
+#: No time, rate or count may be more; seconds of this many are 31 years.
+LARGEST = 10**9
+LONGEST_RETENTION_DAYS = 36_500
 
 
 @dataclass(frozen=True)
@@ -74,11 +76,11 @@ class Problem(NamedTuple):
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
 def _is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return _is_number(value) and isinstance(value, int)
 
 
 def _is_name(value: Any) -> bool:
@@ -103,8 +105,15 @@ def _is_safe_url(value: Any) -> bool:
     except ValueError:
         return False
     plain = not (parts.username or parts.password or parts.query or parts.fragment)
-    secure = parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK_HOSTS)
+    secure = parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host or ""))
     return plain and secure and bool(host)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _choice(*allowed: str) -> Rule:
@@ -114,14 +123,12 @@ def _choice(*allowed: str) -> Rule:
 _POSITIVE = Rule(lambda value: _is_number(value) and value > 0, "a number above zero")
 _POSITIVE_INTEGER = Rule(lambda value: _is_integer(value) and value > 0, "a whole number above zero")
 _RETENTION = Rule(
-    lambda value: value is None or (_is_number(value) and value >= 0),
-    "a number of days, 0 or more, or None for ever",
+    lambda value: value is None or (_is_number(value) and 0 <= value <= LONGEST_RETENTION_DAYS),
+    f"a number of days from 0 to {LONGEST_RETENTION_DAYS}, or None for ever",
 )
 
 RULES: dict[str, Rule] = {
-    "API_KEY": Rule(
-        lambda value: value is None or isinstance(value, str), "the User API key as text, or None"
-    ),
+    "API_KEY": Rule(lambda value: value is None or isinstance(value, str), "the User API key as text, or None"),
     "REGION": _choice("us", "eu"),
     "BASE_URL": Rule(
         lambda value: value is None or _is_safe_url(value),
@@ -129,9 +136,7 @@ RULES: dict[str, Rule] = {
     ),
     "ENABLED": Rule(lambda value: isinstance(value, bool), "True or False"),
     "QUEUE": Rule(_is_name, "the name of a queue in RQ_QUEUES"),
-    "CUSTOMERS_PER_CALL": Rule(
-        lambda value: _is_integer(value) and 1 <= value <= 50, "a whole number from 1 to 50"
-    ),
+    "CUSTOMERS_PER_CALL": Rule(lambda value: _is_integer(value) and 1 <= value <= 50, "a whole number from 1 to 50"),
     "LIST_MODE": _choice("async", "sync"),
     "CALLS_PER_SECOND": Rule(
         lambda value: value is None or (_is_number(value) and value > 0),
@@ -139,9 +144,7 @@ RULES: dict[str, Rule] = {
     ),
     "CONCURRENCY": _POSITIVE_INTEGER,
     "TIMEOUT": Rule(_is_pair, "a pair of seconds above zero: (connect, read)"),
-    "DEBOUNCE_SECONDS": Rule(
-        lambda value: _is_number(value) and value >= 0, "a number of seconds, 0 or more"
-    ),
+    "DEBOUNCE_SECONDS": Rule(lambda value: _is_number(value) and value >= 0, "a number of seconds, 0 or more"),
     "MAX_ATTEMPTS": _POSITIVE_INTEGER,
     "BACKOFF_SECONDS": Rule(
         lambda value: _is_pair(value, rising=True),
@@ -161,9 +164,7 @@ RULES: dict[str, Rule] = {
 def problems(raw: Any) -> Iterator[Problem]:
     """Every mistake in `raw`, the site's BLUESHIFT_SYNC. Values are never repeated: one of them is a key."""
     if not isinstance(raw, Mapping):
-        yield Problem(
-            "", "BLUESHIFT_SYNC is not a dict.", "Write BLUESHIFT_SYNC = {'API_KEY': …, 'REGION': …}."
-        )
+        yield Problem("", "BLUESHIFT_SYNC is not a dict.", "Write BLUESHIFT_SYNC = {'API_KEY': …, 'REGION': …}.")
         return
     for key, value in raw.items():
         rule = RULES.get(key)

@@ -1,6 +1,7 @@
 """The settings of the test suite: the demo site's, on the database and the Redis that the environment names.
 
-TEST_DATABASE is sqlite (the default), postgres or mariadb; TEST_REDIS_URL is an existing Redis, else one is started.
+TEST_DATABASE is sqlite (the default), postgres or mariadb; where several suites share a server, TEST_DATABASE_SUFFIX
+tells their databases apart. TEST_REDIS_URL is an existing Redis, else one is started.
 """
 
 from __future__ import annotations
@@ -44,10 +45,21 @@ DATABASE_CHOICES: dict[str, dict[str, Any]] = {
         "OPTIONS": {"charset": "utf8mb4"},
     },
 }
-DATABASES = {"default": DATABASE_CHOICES[os.environ.get("TEST_DATABASE", "sqlite")]}
+database = DATABASE_CHOICES[os.environ.get("TEST_DATABASE", "sqlite")]
+if suffix := os.environ.get("TEST_DATABASE_SUFFIX"):
+    database["NAME"] = f"{database['NAME']}_{suffix}"
+# "elsewhere" is the same database by another connection: for models whose transactions aren't the mirror's.
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": database,
+    "elsewhere": {**database, "TEST": {"MIRROR": "default"}},
+}
 # A worker process that a test starts opens the test's own database.
 if test_database := os.environ.get("TEST_DATABASE_NAME"):
     DATABASES["default"]["NAME"] = test_database
+
+# Models of every kind, without migrations.
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.site"]  # noqa: F405
+MIGRATION_MODULES = {"site": None}
 
 # Without either, the suite's conftest starts a Redis of its own and puts its address into the environment.
 REDIS_URL = os.environ.get("TEST_REDIS_URL", "unix:///nonexistent/redis.sock")

@@ -25,6 +25,14 @@ class Source:
         """The model's name as it is stored beside mirrored rows, `app_label.modelname`."""
         return self.model._meta.label_lower
 
+    def key_of(self, obj: Any) -> Any:
+        """The primary key under which this source's model has `obj`, in the type that the database gives it.
+
+        An object in memory may hold it as text, and a child of the model may have another key of its own.
+        """
+        field = self.model._meta.pk
+        return field.to_python(getattr(obj, field.attname))
+
     def get_queryset(self) -> QuerySet[Any]:
         """The objects of a backfill; the place for `select_related` and `prefetch_related`."""
         return self.model._default_manager.all()
@@ -37,10 +45,15 @@ class Source:
         """What `getter` finds on `obj`."""
         if callable(getter):
             return getter(obj)
-        method = getattr(self, getter, None)
-        if callable(method):
-            return method(obj)
+        if self._has_method(getter):
+            return getattr(self, getter)(obj)
         return read_path(obj, getter)
+
+    def _has_method(self, name: str) -> bool:
+        """Whether the site wrote a method of this name. What every source has may be a field of the model as well."""
+        return callable(getattr(type(self), name, None)) and not any(
+            hasattr(base, name) for base in (Source, CustomerSource, MembershipSource)
+        )
 
     def read_field(self, obj: Any, name: str) -> Any:
         """The value of a mapped field: from `get_<name>` where the source has it, else as the field says."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from django.db import router
 from django.db.models import Model, QuerySet
 
 from .base import CustomerSource, MembershipSource
 from .customers import capture_customers, detach_customer
 from .memberships import capture_memberships, withdraw_memberships
-from .registry import sources_of
+from .registry import customer_source_of, sources_of
 
 #: Objects read and rows written at a time.
 CHUNK = 500
@@ -34,29 +36,55 @@ def capture_objects(objects: QuerySet[Any] | Iterable[Model]) -> Captured:
     total = Captured()
     iterator = iter(objects.iterator(CHUNK) if isinstance(objects, QuerySet) else objects)
     while chunk := list(islice(iterator, CHUNK)):
-        for model, using in {(type(obj), obj._state.db) for obj in chunk}:
-            members = [obj for obj in chunk if type(obj) is model and obj._state.db == using]
-            total += capture_chunk(model, [obj.pk for obj in members], using)
+        alike: dict[tuple[type[Model], str], list[Model]] = defaultdict(list)
+        for obj in chunk:
+            model = obj._meta.model  # the type of a lazy `request.user` is another
+            alike[model, router.db_for_write(model, instance=obj)].append(obj)
+        for (_, using), members in alike.items():
+            total += capture_chunk(members, using)
     return total
 
 
-def capture_chunk(model: type[Model], keys: Sequence[Any], using: str | None) -> Captured:
-    """Re-reads the objects of `model` with these primary keys, customers before memberships."""
-    sources = sources_of(model)
-    captured = Captured(read=len(keys))
-    for source in sources:
-        if isinstance(source, CustomerSource):
-            captured.changed += capture_customers(source, keys, using)
-    membership_sources = [source for source in sources if isinstance(source, MembershipSource)]
-    if membership_sources:
-        captured.changed += capture_memberships(membership_sources, keys, using)
+def capture_chunk(objects: Sequence[Model], using: str) -> Captured:
+    """Re-reads `objects`, all of one model and at least one, customers before memberships."""
+    model = objects[0]._meta.model
+    captured = Captured()
+    customer_source = customer_source_of(model)
+    if customer_source is not None:
+        captured.read = len(objects)
+        captured.changed += capture_customers(customer_source, _keys(customer_source, objects), using)
+    for sources in membership_sources_of(model):
+        captured.read = len(objects)
+        captured.changed += capture_memberships(sources, _keys(sources[0], objects), using)
     return captured
 
 
 def forget_object(obj: Model) -> None:
-    """`obj` was deleted: its customer is detached, or its memberships end."""
-    for source in sources_of(type(obj)):
-        if isinstance(source, CustomerSource):
-            detach_customer(source, obj)
-        elif isinstance(source, MembershipSource):
-            withdraw_memberships(source, obj)
+    """The row of `obj` was deleted: its customer is detached, its memberships end.
+
+    The row of its own model only: where a parent's row goes as well, that has a signal of its own.
+    """
+    model = obj._meta.model
+    customer_source = customer_source_of(model)
+    if customer_source is not None and _has_its_row(customer_source, obj):
+        detach_customer(customer_source, customer_source.key_of(obj))
+    for sources in membership_sources_of(model):
+        if _has_its_row(sources[0], obj):
+            withdraw_memberships(sources[0], sources[0].key_of(obj))
+
+
+def membership_sources_of(model: type[Model]) -> Iterator[list[MembershipSource]]:
+    """The membership sources of `model`; those that were registered for one model together."""
+    together: dict[type[Model], list[MembershipSource]] = defaultdict(list)
+    for source in sources_of(model):
+        if isinstance(source, MembershipSource):
+            together[source.model].append(source)
+    yield from together.values()
+
+
+def _keys(source: CustomerSource | MembershipSource, objects: Sequence[Model]) -> list[Any]:
+    return [source.key_of(obj) for obj in objects]
+
+
+def _has_its_row(source: CustomerSource | MembershipSource, obj: Model) -> bool:
+    return obj._meta.concrete_model is source.model._meta.concrete_model

@@ -6,11 +6,12 @@ the second one waits, and then sees what the first one did.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
-from django.db import IntegrityError, router, transaction
+from django.db import DatabaseError, router, transaction
 from django.db.models import Model
 from django.utils import timezone
 
@@ -23,7 +24,9 @@ from ..models.state import CHANGE_COLUMNS
 from .base import CustomerSource
 from .fresh import fresh_objects
 from .identity import settle_identities
-from .readings import Reading, key_text, read_customer
+from .readings import Reading, key_text, read_customer, read_customer_alone
+
+Reader = Callable[[CustomerSource, Model], Reading]
 
 CUSTOMER_COLUMNS = (
     *CHANGE_COLUMNS,
@@ -41,53 +44,62 @@ CUSTOMER_COLUMNS = (
 )
 
 
-def capture_customers(source: CustomerSource, keys: Sequence[Any], using: str | None) -> int:
-    """Brings the mirror's rows of these objects up to date; returns how many had to be changed."""
+def capture_customers(source: CustomerSource, keys: Sequence[Any], using: str) -> int:
+    """Brings the mirror's rows of these objects up to date; returns how many had to be changed.
+
+    `keys` are as `source.key_of` gives them. Rows of objects that aren't there any more are detached.
+    """
     try:
-        return _capture_customers(source, keys, using)
-    except IntegrityError:
-        # Somebody else made one of the rows, or took one of the customer IDs, in between: now it can be seen.
-        return _capture_customers(source, keys, using)
+        return _capture_customers(source, keys, using, read_customer)
+    except DatabaseError:
+        # Somebody else made one of the rows, or took one of the customer IDs, in between: now it can be seen. Or the
+        # source's own code failed in the database: read by itself, only its own object suffers.
+        return _capture_customers(source, keys, using, partial(read_customer_alone, using=using))
 
 
-def _capture_customers(source: CustomerSource, keys: Sequence[Any], using: str | None) -> int:
+def _capture_customers(source: CustomerSource, keys: Sequence[Any], using: str, read: Reader) -> int:
     mirror = router.db_for_write(Customer)
     with transaction.atomic(using=mirror):
-        names = [key_text(key) for key in keys]
-        rows = {
-            row.source_id: row
-            for row in Customer.objects.using(mirror)
-            .select_for_update()
-            .filter(source_type=source.label, source_id__in=names)
-            .order_by("pk")
-        }
-        readings = [read_customer(source, obj) for obj in fresh_objects(source, keys, using)]
-        settle_identities(readings, rows)
+        rows = _locked_rows(source, keys, mirror)
+        readings = [read(source, obj) for obj in fresh_objects(source, keys, using)]
+        gone = [rows[source_id] for source_id in rows.keys() - {reading.source_id for reading in readings}]
+        settle_identities(readings, rows, mirror)
         changed = [row for reading in readings if (row := _changed_row(reading, rows)) is not None]
         _write(changed, mirror)
-        if changed:
+        _detach(gone, mirror)
+        if changed or gone:
             wake_on_commit(mirror)
-    return len(changed)
+    return len(changed) + len(gone)
+
+
+def _locked_rows(source: CustomerSource, keys: Sequence[Any], mirror: str) -> dict[str | None, Customer]:
+    rows = Customer.objects.using(mirror).select_for_update().order_by("pk")
+    return {
+        row.source_id: row
+        for row in rows.filter(source_type=source.label, source_id__in=[key_text(key) for key in keys])
+    }
 
 
 def _changed_row(reading: Reading, rows: dict[str | None, Customer]) -> Customer | None:
     """The row with the reading applied, or None where it says that already."""
     row = rows.get(reading.source_id) or Customer(version=0)
-    before = (row.source_id, row.fingerprint, row.error_code in _REASONS and row.error_code)
+    before = (row.source_id, row.fingerprint, *_reason(row))
     row.source_type, row.source_id = reading.source_type, reading.source_id
     for name, value in reading.columns.items():
         setattr(row, name, value)
     row.email_key = EmailKeyField.key_of(row.email)
     row.fingerprint = row.fingerprint_of_payload()
-    if before == (row.source_id, row.fingerprint, reading.error_code or False):
+    if before == (row.source_id, row.fingerprint, reading.error_code, reading.error_message):
         return None
-    row.mark_changed(
-        due_at=due_after_debounce(), error_code=reading.error_code, error_message=reading.error_message
-    )
+    row.mark_changed(due_at=due_after_debounce(), error_code=reading.error_code, error_message=reading.error_message)
     return row
 
 
-_REASONS = Customer.EXCLUDED_CODES | Customer.UNSENDABLE_CODES
+def _reason(row: Customer) -> tuple[str, str]:
+    """Why a source said that it can't be sent; what Blueshift answered is no matter of the sources."""
+    if row.error_code in Customer.EXCLUDED_CODES | Customer.UNSENDABLE_CODES:
+        return row.error_code, row.error_message
+    return "", ""
 
 
 def due_after_debounce() -> datetime:
@@ -106,34 +118,35 @@ def _write(rows: Sequence[Customer], mirror: str) -> None:
         Customer.objects.using(mirror).bulk_create(new)
 
 
-def detach_customer(source: CustomerSource, obj: Model) -> None:
+def detach_customer(source: CustomerSource, key: Any) -> None:
     """The source object is gone: its row stays and is never sent again, its memberships are removed."""
     mirror = router.db_for_write(Customer)
     with transaction.atomic(using=mirror):
-        row = (
-            Customer.objects.using(mirror)
-            .select_for_update()
-            .filter(source_type=source.label, source_id=key_text(obj.pk))
-            .first()
-        )
-        if row is None:
-            return
+        rows = _locked_rows(source, [key], mirror)
+        if rows:
+            _detach(list(rows.values()), mirror)
+            wake_on_commit(mirror)
+
+
+def _detach(rows: Sequence[Customer], mirror: str) -> None:
+    if not rows:
+        return
+    for row in rows:
         row.source_id = None
         row.mark_changed(
             due_at=timezone.now(),
             error_code="source_deleted",
             error_message="The object on the site was deleted.",
         )
-        row.save(using=mirror, update_fields=CUSTOMER_COLUMNS)
-        _leave_all_lists(row, mirror)
-        wake_on_commit(mirror)
+    _write(rows, mirror)
+    _leave_all_lists(rows, mirror)
 
 
-def _leave_all_lists(customer: Customer, mirror: str) -> None:
+def _leave_all_lists(customers: Sequence[Customer], mirror: str) -> None:
     rows = list(
         ListMembership.objects.using(mirror)
         .select_for_update()
-        .filter(customer=customer, is_member=True)
+        .filter(customer__in=customers, is_member=True)
         .order_by("pk")
     )
     for row in rows:

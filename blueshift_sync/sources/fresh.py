@@ -15,8 +15,8 @@ def fresh_objects(source: Source, keys: Sequence[Any], using: str | None) -> lis
 
     `get_queryset` is asked first, for its `select_related`; what it leaves out is read all the same.
     """
-    found = list(source.get_queryset().using(using).filter(pk__in=keys))
-    missing = set(keys) - {obj.pk for obj in found}
+    found = {obj.pk: obj for obj in source.get_queryset().using(using).filter(pk__in=keys)}  # joins may repeat some
+    missing = set(keys) - found.keys()
     if missing:
-        found += source.model._base_manager.using(using).filter(pk__in=missing)
-    return found
+        found |= {obj.pk: obj for obj in source.model._base_manager.using(using).filter(pk__in=missing)}
+    return list(found.values())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db import router, transaction
+from django.db import DatabaseError, models, router, transaction
 from django.db.models import Model
 from django.utils import timezone
 
@@ -15,153 +17,256 @@ from ..delivery.wake import wake_on_commit
 from ..exceptions import SourceError
 from ..models import Customer, CustomerList, ListMembership
 from ..models.lists import MEMBERSHIP_COLUMNS
-from .base import MembershipSource
+from .base import CustomerSource, MembershipSource
 from .customers import capture_customers, due_after_debounce
 from .fresh import fresh_objects
+from .mistakes import describe, is_mistake, loggable_key
 from .readings import key_text
 from .registry import customer_source_of
+
+logger = logging.getLogger(__name__)
+
+#: The primary keys of a list and a customer.
+Pair = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Wish:
     """What one source object says: this customer on that list, or not."""
 
-    source_type: str
     source_id: str
     list_id: int
-    customer: Model
+    customer_source: CustomerSource
+    customer_key: Any
     is_member: bool
 
     @property
-    def customer_key(self) -> tuple[str, str]:
-        return customer_key(self.customer)
+    def customer_name(self) -> tuple[str, str]:
+        """The source type and key under which the mirror has the customer."""
+        return self.customer_source.label, key_text(self.customer_key)
 
 
-def customer_key(obj: Model) -> tuple[str, str]:
-    """The source type and key under which the mirror has `obj`. Raises SourceError where no source mirrors it."""
-    source = customer_source_of(type(obj))
-    if source is None:
-        raise SourceError(f"No CustomerSource is registered for {type(obj)._meta.label}.")
-    return source.label, key_text(obj.pk)
+Reader = Callable[[MembershipSource, Model, str], Wish | None]
 
 
-def capture_memberships(sources: Sequence[MembershipSource], keys: Sequence[Any], using: str | None) -> int:
+@dataclass(frozen=True)
+class Mistake:
+    """A source that failed at one object."""
+
+    key: Any
+    source_name: str
+    error: Exception
+
+    @property
+    def message(self) -> str:
+        return f"The source {self.source_name} failed: {describe(self.error)}"
+
+    def log(self, model: type[Model]) -> None:
+        """Without a row that could be FAILED, the log alone tells of it."""
+        logger.error(
+            "The source %s failed at %s %s (%s). Mend it, then run blueshift_backfill.",
+            self.source_name,
+            model._meta.label,
+            loggable_key(self.key),
+            type(self.error).__name__,
+        )
+
+
+@dataclass
+class Wishes:
+    """What a chunk of source objects says, and by source key what failed."""
+
+    stated: list[Wish] = field(default_factory=list)
+    mistakes: dict[str, Mistake] = field(default_factory=dict)
+
+
+def capture_memberships(sources: Sequence[MembershipSource], keys: Sequence[Any], using: str) -> int:
     """Brings the memberships of these objects up to date; returns how many had to be changed.
 
     `sources` are all membership sources of one model, so that what one of them wants isn't removed by another.
+    `keys` are as their `key_of` gives them.
     """
+    try:
+        return _capture_memberships(sources, keys, using, read_wish)
+    except DatabaseError:
+        # As with customers: a row made in between can be seen now, and a source's mistake in the database is kept
+        # to its own object.
+        return _capture_memberships(sources, keys, using, read_wish_alone)
+
+
+def _capture_memberships(sources: Sequence[MembershipSource], keys: Sequence[Any], using: str, read: Reader) -> int:
     mirror = router.db_for_write(ListMembership)
     with transaction.atomic(using=mirror):
-        wishes = [
-            wish
-            for source in sources
-            for obj in fresh_objects(source, keys, using)
-            if (wish := read_wish(source, obj)) is not None
-        ]
-        customers = _rows_of_customers(wishes, using)
-        lists = _rows_of_lists(wishes)
-        changed = _apply(wishes, customers, lists, due_after_debounce())
-        changed += _withdraw(sources[0], keys, wishes, due_after_debounce())
-        _write(changed, mirror)
-        if changed:
+        wishes = _read_wishes(sources, keys, using, read)
+        by_pair = _by_pair(wishes.stated, using, mirror)
+        capture = _Capture(sources[0].label, {key_text(key) for key in keys}, due_after_debounce())
+        capture.lock(by_pair, mirror)
+        capture.follow(by_pair)
+        wished = {(pair, wish.source_id) for pair, stated in by_pair.items() for wish in stated}
+        capture.withdraw(wished, wishes.mistakes)
+        _write(capture.changed, mirror)
+        if capture.changed:
             wake_on_commit(mirror)
-    return len(changed)
+    for mistake in wishes.mistakes.values():
+        mistake.log(sources[0].model)
+    return len(capture.changed)
 
 
-def read_wish(source: MembershipSource, obj: Model) -> Wish | None:
-    """What `obj` says through `source`; None where it names no list or no customer."""
+def _read_wishes(sources: Sequence[MembershipSource], keys: Sequence[Any], using: str, read: Reader) -> Wishes:
+    wishes = Wishes()
+    for source in sources:
+        for obj in fresh_objects(source, keys, using):
+            try:
+                wish = read(source, obj, using)
+            except Exception as error:
+                if not is_mistake(error):
+                    raise
+                wishes.mistakes[key_text(obj.pk)] = Mistake(obj.pk, type(source).__name__, error)
+                continue
+            if wish is not None:
+                wishes.stated.append(wish)
+    return wishes
+
+
+def read_wish(source: MembershipSource, obj: Model, using: str) -> Wish | None:
+    """What `obj` says through `source`; None where it names no list or no customer.
+
+    Raises SourceError where no source mirrors the customer or the list's number is none.
+    """
     list_id = source.read_list_id(obj)
     customer = source.read_field(obj, "customer")
     if list_id in (None, "") or customer is None:
         return None
-    return Wish(source.label, key_text(obj.pk), int(list_id), customer, bool(source.include(obj)))
+    customer_source = customer_source_of(customer._meta.model)
+    if customer_source is None:
+        raise SourceError(f"No CustomerSource is registered for {customer._meta.label}.")
+    return Wish(
+        source_id=key_text(obj.pk),
+        list_id=_list_number(list_id),
+        customer_source=customer_source,
+        customer_key=customer_source.key_of(customer),
+        is_member=bool(source.include(obj)),
+    )
 
 
-def _rows_of_customers(wishes: Sequence[Wish], using: str | None) -> dict[tuple[str, str], Customer]:
-    """The mirror's row of each customer object; one that isn't mirrored yet is captured now."""
-    rows = _find_customers(wish.customer_key for wish in wishes)
+def read_wish_alone(source: MembershipSource, obj: Model, using: str) -> Wish | None:
+    """As `read_wish`, in a savepoint. Raises SourceError for a database error in the source's code."""
+    try:
+        with transaction.atomic(using=using):
+            return read_wish(source, obj, using)
+    except DatabaseError as error:
+        raise SourceError(describe(error)) from error
+
+
+def _list_number(list_id: Any) -> int:
+    number = int(list_id)
+    if not 0 < number <= models.BigIntegerField.MAX_BIGINT:
+        raise SourceError(f"{number} can't be the number of a list.")
+    return number
+
+
+def _by_pair(wishes: Sequence[Wish], using: str, mirror: str) -> dict[Pair, list[Wish]]:
+    """The wishes by the rows that they are about. A customer that isn't mirrored yet is captured now."""
+    customers = _find_customers(wishes, mirror)
+    missing: dict[CustomerSource, set[Any]] = defaultdict(set)
     for wish in wishes:
-        if wish.customer_key not in rows:
-            source = customer_source_of(type(wish.customer))
-            assert source is not None  # customer_key has seen to it  # noqa: S101
-            capture_customers(source, [wish.customer.pk], using)
-            rows |= _find_customers([wish.customer_key])
-    return rows
+        if wish.customer_name not in customers:
+            missing[wish.customer_source].add(wish.customer_key)
+    for source, keys in missing.items():
+        capture_customers(source, list(keys), using)
+    if missing:
+        customers = _find_customers(wishes, mirror)
+    lists = _rows_of_lists({wish.list_id for wish in wishes}, mirror)
+    pairs: dict[Pair, list[Wish]] = defaultdict(list)
+    for wish in wishes:
+        if wish.customer_name in customers:
+            pairs[lists[wish.list_id].pk, customers[wish.customer_name].pk].append(wish)
+    return pairs
 
 
-def _find_customers(keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Customer]:
-    by_type: dict[str, set[str]] = {}
-    for source_type, source_id in keys:
-        by_type.setdefault(source_type, set()).add(source_id)
+def _find_customers(wishes: Iterable[Wish], mirror: str) -> dict[tuple[str, str], Customer]:
+    by_type: dict[str, set[str]] = defaultdict(set)
+    for wish in wishes:
+        source_type, source_id = wish.customer_name
+        by_type[source_type].add(source_id)
     return {
         (source_type, row.source_id or ""): row
         for source_type, source_ids in by_type.items()
-        for row in Customer.objects.filter(source_type=source_type, source_id__in=source_ids)
+        for row in Customer.objects.using(mirror).filter(source_type=source_type, source_id__in=source_ids)
     }
 
 
-def _rows_of_lists(wishes: Sequence[Wish]) -> dict[int, CustomerList]:
+def _rows_of_lists(wanted: set[int], mirror: str) -> dict[int, CustomerList]:
     """The row of each list; made at first sight, its identifier is read from Blueshift before the first call."""
-    wanted = {wish.list_id for wish in wishes}
-    rows = {row.list_id: row for row in CustomerList.objects.filter(list_id__in=wanted)}
+    found = CustomerList.objects.using(mirror)
+    rows = {row.list_id: row for row in found.filter(list_id__in=wanted)}
     if missing := wanted - rows.keys():
-        CustomerList.objects.bulk_create(
-            [CustomerList(list_id=number) for number in missing], ignore_conflicts=True
-        )
-        rows |= {row.list_id: row for row in CustomerList.objects.filter(list_id__in=missing)}
+        found.bulk_create([CustomerList(list_id=number) for number in missing], ignore_conflicts=True)
+        rows |= {row.list_id: row for row in found.filter(list_id__in=missing)}
     return rows
 
 
-def _apply(
-    wishes: Sequence[Wish],
-    customers: dict[tuple[str, str], Customer],
-    lists: dict[int, CustomerList],
-    due_at: datetime,
-) -> list[ListMembership]:
-    rows = {
-        (row.customer_list_id, row.customer_id): row
-        for row in ListMembership.objects.select_for_update()
-        .filter(
-            customer_list__in={row.pk for row in lists.values()},
-            customer__in={row.pk for row in customers.values()},
-        )
-        .order_by("pk")
-    }
-    changed: dict[tuple[int, int], ListMembership] = {}
-    for wish in wishes:
-        if wish.customer_key not in customers:
-            continue
-        pair = (lists[wish.list_id].pk, customers[wish.customer_key].pk)
-        row = rows.setdefault(pair, ListMembership(customer_list_id=pair[0], customer_id=pair[1], version=0))
-        if row.pk and (row.is_member, row.source_type, row.source_id) == (
-            wish.is_member,
-            wish.source_type,
-            wish.source_id,
+class _Capture:
+    """The mirror's rows while a chunk of source objects, `names`, is captured."""
+
+    def __init__(self, label: str, names: set[str], due_at: datetime) -> None:
+        self.label = label
+        self.names = names
+        self.due_at = due_at
+        self.rows: dict[Pair, ListMembership] = {}
+        self.changed: list[ListMembership] = []
+
+    def lock(self, pairs: Iterable[Pair], mirror: str) -> None:
+        """Finds and locks the rows of these pairs and those that the source objects own."""
+        rows = ListMembership.objects.using(mirror).select_for_update().order_by("pk")
+        list_pks, customer_pks = {pair[0] for pair in pairs}, {pair[1] for pair in pairs}
+        for found in (
+            rows.filter(customer_list__in=list_pks, customer__in=customer_pks),
+            rows.filter(source_type=self.label, source_id__in=self.names),
         ):
-            continue
-        row.source_type, row.source_id = wish.source_type, wish.source_id
-        row.set_member(wish.is_member, due_at=due_at)
-        changed[pair] = row
-    return list(changed.values())
+            for row in found:
+                self.rows.setdefault((row.customer_list_id, row.customer_id), row)
 
+    def follow(self, by_pair: dict[Pair, list[Wish]]) -> None:
+        """Makes each row say what is wished of it."""
+        for (list_pk, customer_pk), wishes in by_pair.items():
+            row = self.rows.get((list_pk, customer_pk))
+            if row is None:
+                row = ListMembership(customer_list_id=list_pk, customer_id=customer_pk, version=0)
+            wish = self._deciding(wishes, row)
+            if self._is_anothers(row) and row.is_member >= wish.is_member:
+                continue  # who put the customer on the list is the one to take it off again
+            says = (row.is_member, row.source_type, row.source_id, row.error_code == "source_error")
+            if row.pk and says == (wish.is_member, self.label, wish.source_id, False):
+                continue
+            row.source_type, row.source_id = self.label, wish.source_id
+            row.set_member(wish.is_member, due_at=self.due_at)
+            self.changed.append(row)
 
-def _withdraw(
-    source: MembershipSource, keys: Sequence[Any], wishes: Sequence[Wish], due_at: datetime
-) -> list[ListMembership]:
-    """Removes the memberships that these objects once wanted and no longer do: another list, another customer."""
-    names = [key_text(key) for key in keys]
-    wanted = {(wish.source_id, wish.list_id, *wish.customer_key) for wish in wishes}
-    stale = [
-        row
-        for row in ListMembership.objects.filter(
-            source_type=source.label, source_id__in=names
-        ).select_related("customer", "customer_list")
-        if (row.source_id, row.customer_list.list_id, row.customer.source_type, row.customer.source_id)
-        not in wanted
-    ]
-    for row in stale:
-        _disown(row, due_at)
-    return stale
+    def withdraw(self, wished: set[tuple[Pair, str]], mistakes: Mapping[str, Mistake]) -> None:
+        """Removes the memberships that these objects once wanted and no longer do: another list or customer.
+
+        Those of objects that can't be read are FAILED until they can.
+        """
+        for row in self.rows.values():
+            owner = row.source_id if row.source_type == self.label else None
+            if owner not in self.names or ((row.customer_list_id, row.customer_id), owner) in wished:
+                continue
+            mistake = mistakes.get(owner)
+            if mistake is None:
+                _disown(row, self.due_at)
+            elif (row.error_code, row.error_message) == ("source_error", mistake.message):
+                continue
+            else:
+                row.mark_changed(due_at=self.due_at, error_code="source_error", error_message=mistake.message)
+            self.changed.append(row)
+
+    def _is_anothers(self, row: ListMembership) -> bool:
+        return row.source_id is not None and (row.source_type != self.label or row.source_id not in self.names)
+
+    def _deciding(self, wishes: Sequence[Wish], row: ListMembership) -> Wish:
+        """Of several wishes one that puts the customer on the list, and rather that of the object that owns the row."""
+        return max(wishes, key=lambda wish: (wish.is_member, wish.source_id == row.source_id))
 
 
 def _disown(row: ListMembership, due_at: datetime) -> None:
@@ -177,14 +282,14 @@ def _write(rows: Sequence[ListMembership], mirror: str) -> None:
     ListMembership.objects.using(mirror).bulk_create([row for row in rows if row.pk is None])
 
 
-def withdraw_memberships(source: MembershipSource, obj: Model) -> None:
+def withdraw_memberships(source: MembershipSource, key: Any) -> None:
     """The source object is gone: its customer leaves the list."""
     mirror = router.db_for_write(ListMembership)
     with transaction.atomic(using=mirror):
         rows = list(
             ListMembership.objects.using(mirror)
             .select_for_update()
-            .filter(source_type=source.label, source_id=key_text(obj.pk))
+            .filter(source_type=source.label, source_id=key_text(key))
             .order_by("pk")
         )
         for row in rows:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
-from django.db.models import Manager, Model
+from django.db.models import Model
+from django.db.models.manager import BaseManager
 
 
 def read_path(obj: Any, path: str) -> Any:
@@ -26,5 +27,5 @@ def _read_step(value: Any, step: str) -> Any:
         found = getattr(value, step)
     except ObjectDoesNotExist:  # the other side of a one-to-one relation
         return None
-    is_method = callable(found) and not isinstance(found, Manager | Model)
+    is_method = callable(found) and not isinstance(found, BaseManager | Model)
     return found() if is_method else found

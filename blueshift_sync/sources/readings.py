@@ -6,16 +6,23 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import DatabaseError
+from django.conf import settings
+from django.db import DatabaseError, transaction
 from django.db.models import Model
-from rq.timeouts import BaseTimeoutException
+from django.utils import timezone, translation
 
 from ..exceptions import ValueNotSendable
 from ..models import Customer
 from .base import CustomerSource
-from .values import to_json
+from .mistakes import describe, is_mistake, text_of
+from .values import check_depth, to_json
 
-TEXT_FIELDS = ("customer_id", "email", "uuid", "firstname", "lastname")
+#: The standard fields that hold text, and how much of it the mirror can keep.
+LONGEST = {
+    field.name: field.max_length or 0
+    for field in Customer._meta.fields
+    if field.name in {"customer_id", "email", "uuid", "firstname", "lastname"}
+}
 
 
 def key_text(key: Any) -> str:
@@ -33,6 +40,11 @@ class Reading:
     error_code: str = ""
     error_message: str = ""
 
+    @property
+    def is_excluded(self) -> bool:
+        """Whether the source leaves this customer out."""
+        return self.error_code in Customer.EXCLUDED_CODES
+
     def refuse(self, code: str, message: str) -> None:
         """Notes the first reason for which this customer can't be sent."""
         if not self.error_code:
@@ -42,34 +54,59 @@ class Reading:
 def read_customer(source: CustomerSource, obj: Model) -> Reading:
     """Reads `obj` through `source`. Mistakes in the source or its values end up in the reading, not as errors."""
     reading = Reading(source.label, key_text(obj.pk))
-    _read_standard_fields(source, obj, reading)
-    _read_attributes(source, obj, reading)
-    _read_subscription_groups(source, obj, reading)
-    _check_identifier(reading)
-    _check_inclusion(source, obj, reading)
+    # The same whoever saves the object: in the site's own language and time zone, not in those of the request.
+    with translation.override(settings.LANGUAGE_CODE), timezone.override(None):
+        _read_standard_fields(source, obj, reading)
+        _read_attributes(source, obj, reading)
+        _read_subscription_groups(source, obj, reading)
+        _check_identifier(reading)
+        _check_inclusion(source, obj, reading)
     return reading
 
 
+def read_customer_alone(source: CustomerSource, obj: Model, using: str) -> Reading:
+    """As `read_customer`, in a savepoint: not even a database error in the source's code goes beyond the reading."""
+    try:
+        with transaction.atomic(using=using):
+            return read_customer(source, obj)
+    except DatabaseError as error:
+        reading = Reading(source.label, key_text(obj.pk))
+        reading.refuse("source_error", f"The source failed in the database: {describe(error)}")
+        return reading
+
+
 def _read_standard_fields(source: CustomerSource, obj: Model, reading: Reading) -> None:
-    for name in TEXT_FIELDS:
+    for name in LONGEST:
         with _Guard(reading, f"field '{name}'"):
             value = to_json(source.read_field(obj, name))
             text = "" if value is None else str(value)
-            _check_length(name, text)
-            reading.columns[name] = text or None if name == "customer_id" else text
+            _check_text(name, value, text)
+            reading.columns[name] = None if _is_unknown(name, value) else text
 
 
-def _check_length(name: str, text: str) -> None:
-    longest = Customer._meta.get_field(name).max_length
-    if longest is not None and len(text) > longest:
+def _is_unknown(name: str, value: Any) -> bool:
+    """An empty customer ID is none; an empty name is a value."""
+    column: Any = Customer._meta.get_field(name)
+    return bool(column.null) and (value is None or (value == "" and name == "customer_id"))
+
+
+def _check_text(name: str, value: Any, text: str) -> None:
+    if isinstance(value, list | dict):
+        raise ValueNotSendable("it must be text, and this is a list or an object")
+    longest = LONGEST[name]
+    if len(text) > longest:
         raise ValueNotSendable(f"the text has {len(text)} characters; more than {longest} can't be kept")
 
 
 def _read_attributes(source: CustomerSource, obj: Model, reading: Reading) -> None:
-    attributes = {}
+    # A standard field that is None has no column to say that it is to be sent as null.
+    attributes: dict[str, Any] = {
+        name: None for name in LONGEST if name in source.send_null and not reading.columns.get(name)
+    }
     for name, getter in source.attributes.items():
         with _Guard(reading, f"attribute '{name}'"):
             value = to_json(source.read(obj, getter))
+            check_depth(value)
             if value is not None or name in source.send_null:
                 attributes[name] = value
     reading.columns["attributes"] = attributes
@@ -78,9 +115,9 @@ def _read_attributes(source: CustomerSource, obj: Model, reading: Reading) -> No
 def _read_subscription_groups(source: CustomerSource, obj: Model, reading: Reading) -> None:
     with _Guard(reading, "the subscription groups"):
         groups = source.get_subscription_groups(obj) or {}
+        known = {to_json(str(group)): bool(answer) for group, answer in groups.items() if answer is not None}
         reading.columns["subscription_groups"] = [
-            {"id": to_json(str(group)), "subscribed": bool(subscribed)}
-            for group, subscribed in groups.items()
+            {"id": group, "subscribed": subscribed} for group, subscribed in sorted(known.items())
         ]
 
 
@@ -101,10 +138,7 @@ def _check_inclusion(source: CustomerSource, obj: Model, reading: Reading) -> No
 
 
 class _Guard:
-    """Turns what goes wrong in the site's code into the reading's error, for this record alone.
-
-    A database error breaks the transaction and a job's time-out must end the job: both go through.
-    """
+    """Turns a mistake in the site's code into the reading's error, for this record alone."""
 
     def __init__(self, reading: Reading, what: str) -> None:
         self.reading = reading
@@ -114,12 +148,10 @@ class _Guard:
         return None
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> bool:
-        if not isinstance(error, Exception) or isinstance(error, DatabaseError | BaseTimeoutException):
+        if error is None or not is_mistake(error):
             return False
         if isinstance(error, ValueNotSendable):
-            self.reading.refuse("value_not_sendable", f"Can't send {self.what}: {error}.")
+            self.reading.refuse("value_not_sendable", f"Can't send {self.what}: {text_of(error)}.")
         else:
-            self.reading.refuse(
-                "source_error", f"The source failed at {self.what}: {type(error).__name__}: {error}"
-            )
+            self.reading.refuse("source_error", f"The source failed at {self.what}: {describe(error)}")
         return True

@@ -6,17 +6,20 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from copy import copy
 from typing import Any
 
 from django.apps import apps
-from django.db import DEFAULT_DB_ALIAS, router, transaction
+from django.db import router, transaction
 from django.db.models import Model
 from django.db.models.signals import post_delete, post_save
 from rq.timeouts import BaseTimeoutException
 
+from ..exceptions import SourceError
 from ..models import Customer
 from .base import Source
 from .capture import capture_chunk, forget_object
+from .mistakes import loggable_key
 from .paths import read_path
 
 logger = logging.getLogger(__name__)
@@ -42,9 +45,7 @@ def connect(source: Source) -> None:
     for watched, path in source.watch.items():
         for model in _with_derived(watched):
             for signal in (post_save, post_delete):
-                signal.connect(
-                    _watcher(source, path), sender=model, dispatch_uid=_watch_uid(source, path), weak=False
-                )
+                signal.connect(_watcher(source, path), sender=model, dispatch_uid=_watch_uid(source, path), weak=False)
 
 
 def disconnect(source: Source) -> None:
@@ -68,41 +69,54 @@ def _watch_uid(source: Source, path: str) -> str:
 
 def _on_save(instance: Model, using: str, raw: bool = False, **kwargs: Any) -> None:  # noqa: FBT001, FBT002
     if not raw and not _disabled.get():
-        _shielded(instance, lambda: capture_chunk(type(instance), [instance.pk], using))
+        _capture_change(instance, using, lambda obj: capture_chunk([obj], using))
 
 
-def _on_delete(instance: Model, **kwargs: Any) -> None:
+def _on_delete(instance: Model, using: str, **kwargs: Any) -> None:
     if not _disabled.get():
-        _shielded(instance, lambda: forget_object(instance))
+        _capture_change(instance, using, forget_object)
 
 
 def _watcher(source: Source, path: str) -> Callable[..., None]:
     def on_change(instance: Model, using: str, raw: bool = False, **kwargs: Any) -> None:  # noqa: FBT001, FBT002
         if not raw and not _disabled.get():
-            _shielded(instance, lambda: _capture_watching(source, read_path(instance, path), using))
+            _capture_change(instance, using, lambda obj: _capture_watching(source, read_path(obj, path), using))
 
     return on_change
 
 
 def _capture_watching(source: Source, obj: Any, using: str) -> None:
-    if obj is not None:
-        capture_chunk(source.model, [obj.pk], using)
+    if obj is None:
+        return
+    if not isinstance(obj, source.model._meta.concrete_model or ()):
+        raise SourceError(f"A path of {type(source).__name__}.watch leads to {type(obj).__name__}, not {source.label}.")
+    capture_chunk([obj], using)
 
 
-def _shielded(instance: Model, capture: Callable[[], Any]) -> None:
+def _capture_change(instance: Model, using: str, capture: Callable[[Model], Any]) -> None:
+    """Captures now, in the transaction of the change; where that is on another database, once it is committed."""
+    mirror = router.db_for_write(Customer)
+    if using == mirror:
+        _capture_safely(instance, mirror, capture)
+    else:
+        frozen = copy(instance)  # a deleted object loses its key
+        transaction.on_commit(lambda: _capture_safely(frozen, mirror, capture), using=using)
+
+
+def _capture_safely(instance: Model, mirror: str, capture: Callable[[Model], Any]) -> None:
     """Captures in a savepoint: whatever goes wrong with us, the site's own change goes through.
 
     What is lost that way is logged, and found again by a backfill.
     """
     try:
-        with transaction.atomic(using=router.db_for_write(Customer) or DEFAULT_DB_ALIAS):
-            capture()
+        with transaction.atomic(using=mirror):
+            capture(instance)
     except BaseTimeoutException:  # the site's own job has run out of time, and must end
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the site's change must go through
         logger.error(  # noqa: TRY400 - a traceback may quote values of the object
             "A change of %s %s could not be captured (%s). Mend the cause, then run blueshift_backfill.",
-            type(instance)._meta.label,
-            instance.pk,
+            instance._meta.label,
+            loggable_key(instance.pk),
             type(error).__name__,
         )

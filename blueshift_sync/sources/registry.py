@@ -33,9 +33,7 @@ def register(*models: type[Model]) -> Callable[[SourceClass], SourceClass]:
 def _add(source_class: type[Source], model: type[Model]) -> None:
     kind = _kind_of(source_class)
     if model._meta.abstract:
-        raise SourceError(
-            f"{model.__name__} is abstract; register {source_class.__name__} for its subclasses."
-        )
+        raise SourceError(f"{model.__name__} is abstract; register {source_class.__name__} for its subclasses.")
     if kind is CustomerSource and any(isinstance(source, kind) for source in _sources.get(model, [])):
         raise SourceError(
             f"{model._meta.label} already has a customer source; {source_class.__name__} is a second one."
@@ -71,11 +69,13 @@ def all_sources() -> Iterator[Source]:
 
 
 def sources_of(model: type[Model]) -> list[Source]:
-    """The sources registered for `model` itself or, for a proxy or a child, for the model it derives from."""
-    for ancestor in model.__mro__:
-        if ancestor in _sources:
-            return _sources[ancestor]
-    return []
+    """The sources of `model` and, for a proxy or a child, of the models it derives from.
+
+    Of the customer sources only the nearest one, so that an object is one customer.
+    """
+    found = [source for ancestor in model.__mro__ for source in _sources.get(ancestor, [])]
+    nearest = next((source for source in found if isinstance(source, CustomerSource)), None)
+    return [source for source in found if source is nearest or isinstance(source, MembershipSource)]
 
 
 def customer_source_of(model: type[Model]) -> CustomerSource | None:

@@ -23,6 +23,18 @@ from django.utils.functional import Promise
 
 from ..exceptions import ValueNotSendable
 
+#: Lists and objects inside each other; beyond 32 MariaDB doesn't take it for JSON any more.
+DEEPEST = 20
+
+
+def check_depth(value: Any, deepest: int = DEEPEST) -> None:
+    """Raises ValueNotSendable where a JSON value is nested more than `deepest` levels."""
+    if isinstance(value, list | dict):
+        if not deepest:
+            raise ValueNotSendable(f"lists and objects are nested more than {DEEPEST} levels deep")
+        for entry in value.values() if isinstance(value, dict) else value:
+            check_depth(entry, deepest - 1)
+
 
 @singledispatch
 def to_json(value: Any) -> Any:
@@ -48,6 +60,10 @@ def _(value: bool) -> bool:  # noqa: FBT001
 
 @to_json.register
 def _(value: int) -> int:
+    try:
+        str(int(value))
+    except ValueError:  # Python's own limit, thousands of digits
+        raise ValueNotSendable("the number has too many digits to be written; let the source return less") from None
     return int(value)
 
 
@@ -60,18 +76,22 @@ def _(value: float) -> float:
 
 @to_json.register
 def _(value: Decimal) -> float:
+    if value.is_nan():
+        raise ValueNotSendable("the number NaN has no JSON form; let the source return None instead")
     return to_json(float(value))  # type: ignore[no-any-return]
 
 
 @to_json.register
-def _(value: str) -> str:
+def _(value: str) -> Any:
+    if isinstance(value, enum.Enum):  # one that is text as well
+        return to_json(value.value)
     if "\0" in value:
         raise ValueNotSendable("the text contains a NUL character, which databases can't hold")
     try:
         value.encode()
     except UnicodeEncodeError:
         raise ValueNotSendable("the text contains half a character (a lone surrogate)") from None
-    return str(value)
+    return str.__str__(value)  # plain text, of whatever kind it was
 
 
 @to_json.register
@@ -92,7 +112,7 @@ def _(value: uuid.UUID) -> str:
 @to_json.register
 def _(value: dt.datetime) -> str:
     if timezone.is_naive(value):
-        value = timezone.make_aware(value)
+        value = timezone.make_aware(value, timezone.get_default_timezone())
     return value.astimezone(dt.UTC).isoformat()
 
 
@@ -130,11 +150,9 @@ def _(value: set[Any] | frozenset[Any]) -> list[Any]:
 
 @to_json.register
 def _(value: Mapping) -> dict[str, Any]:  # type: ignore[type-arg]
-    return {to_json(str(key)): to_json(entry) for key, entry in value.items()}
+    return {str(to_json(key)): to_json(entry) for key, entry in value.items()}
 
 
 @to_json.register
 def _(value: Model) -> Any:
-    raise ValueNotSendable(
-        f"the value is a {type(value).__name__} object; name one of its fields in the path instead"
-    )
+    raise ValueNotSendable(f"the value is a {type(value).__name__} object; name one of its fields in the path instead")

@@ -1,0 +1,147 @@
+"""Models that a source watches: saving or deleting one of their objects re-reads the source's object."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from blueshift_sync import services
+from blueshift_sync.models import Customer
+from blueshift_sync.sources import CustomerSource, MembershipSource
+from project.shop.models import Customer as Shopper
+from project.shop.models import Order, Plan, Subscription
+from tests.site.models import Badge, Person, Signup, Visit, Worker
+
+from .conftest import Register
+from .helpers import list_numbers, mirrored, told
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def shopper() -> Shopper:
+    return Shopper.objects.create(customer_number="1")
+
+
+def watching(registered: Register, watch: dict[Any, str]) -> None:
+    watched = watch
+
+    @registered(Person)
+    class Source(CustomerSource):
+        email = "email"
+        attributes = {"visits": lambda person: person.visits.count()}
+        watch = watched
+
+
+def test_saving_and_deleting_a_watched_object_re_reads_its_customer(shopper: Shopper) -> None:
+    order = Order.objects.create(customer=shopper, total=10)
+    assert told(shopper)["spent"] == 10
+    order.total = 12
+    order.save()
+    assert told(shopper)["spent"] == 12
+    order.delete()
+    assert told(shopper)["orders"] == 0
+    assert mirrored(shopper).version == 4
+
+
+def test_two_watched_models(shopper: Shopper) -> None:
+    subscription = Subscription.objects.create(
+        customer=shopper, plan=Plan.objects.create(code="gold", name="Gold", price=1)
+    )
+    assert told(shopper)["plan"] == "gold"
+    subscription.delete()
+    assert "plan" not in told(shopper)
+
+
+def test_a_watched_object_that_changes_nothing_writes_nothing(
+    shopper: Shopper, writes: Callable[..., list[str]]
+) -> None:
+    order = Order.objects.create(customer=shopper, total=10)
+    assert writes(order.save) == []
+
+
+def test_a_customer_deleted_with_its_watched_objects_is_detached(shopper: Shopper) -> None:
+    Order.objects.create(customer=shopper, total=10)
+    shopper.delete()
+    row = Customer.objects.get()
+    assert (row.state, row.source_id) == ("EXCLUDED", None)
+
+
+def test_a_watched_object_of_nobody_is_passed_over(registered: Register, caplog: pytest.LogCaptureFixture) -> None:
+    watching(registered, {Visit: "person"})
+    Visit.objects.create(person=None).delete()
+    assert caplog.records == []
+
+
+def test_a_path_over_several_relations(registered: Register) -> None:
+    watching(registered, {Visit: "person__manager"})
+    boss = Person.objects.create(email="boss@example.com")
+    visitor = Person.objects.create(email="ada@example.com", manager=boss)
+    with services.disabled():
+        Visit.objects.create(person=boss)
+    Visit.objects.create(person=visitor)
+    assert told(boss)["visits"] == 1
+
+
+def test_a_path_to_the_wrong_model_is_logged_and_captures_nobody_else(
+    registered: Register, caplog: pytest.LogCaptureFixture
+) -> None:
+    watching(registered, {Badge: "pk", Visit: "person__badge"})
+    person = Person.objects.create(email="ada@example.com", name="Ada")
+    with services.disabled():
+        Badge.objects.create(pk=person.pk, person=person, colour="red")
+        Person.objects.update(email="new@example.com")
+    with caplog.at_level(logging.DEBUG):
+        Visit.objects.create(person=person)
+        Badge.objects.get().save()
+    assert mirrored(person).email == "ada@example.com"
+    assert len(caplog.records) == 2
+    assert "ada" not in caplog.text.lower()
+
+
+def test_a_path_that_does_not_exist_is_logged_and_the_save_goes_through(
+    registered: Register, caplog: pytest.LogCaptureFixture
+) -> None:
+    watching(registered, {Visit: "nobody"})
+    visit = Visit.objects.create()
+    assert f"A change of site.Visit {visit.pk} could not be captured (AttributeError)" in caplog.text
+
+
+def test_children_of_a_watched_model_are_watched_too(registered: Register) -> None:
+    watching(registered, {Person: "manager"})
+    boss = Person.objects.create(email="boss@example.com")
+    with services.disabled():
+        Visit.objects.create(person=boss)
+    Worker.objects.create(email="ada@example.com", manager=boss)
+    assert told(boss)["visits"] == 1
+
+
+def test_a_membership_source_watches_too(registered: Register) -> None:
+    watching(registered, {})
+
+    @registered(Signup)
+    class News(MembershipSource):
+        customer = "person"
+        list_id = 7
+        watch = {Badge: "person__signups__first"}
+
+        def include(self, signup: Signup) -> bool:
+            return Badge.objects.filter(person=signup.person).exists()
+
+    person = Person.objects.create(email="ada@example.com")
+    Signup.objects.create(person=person)
+    assert list_numbers(mirrored(person)) == set()
+    badge = Badge.objects.create(person=person, colour="red")
+    assert list_numbers(mirrored(person)) == {7}
+    badge.delete()
+    assert list_numbers(mirrored(person)) == set()
+
+
+def test_nothing_is_watched_while_disabled(shopper: Shopper) -> None:
+    with services.disabled():
+        Order.objects.create(customer=shopper, total=1).delete()
+        Order.objects.create(customer=shopper, total=1)
+    assert told(shopper)["orders"] == 0
