@@ -12,11 +12,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connections, router, transaction
-from django.db.models import F, QuerySet
+from django.db.models import Case, F, Q, QuerySet, Value, When
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -115,6 +115,8 @@ def _claim_memberships(run_for_changes: RunForChanges) -> Claim | None:
     return claim
 
 
+#: The columns of a record that belongs to no claim.
+RELEASED: dict[str, Any] = {"claim_token": None, "claim_expires_at": None, "claimed_version": None}
 #: What is said of a customer without identifier.
 NO_IDENTIFIER = (
     "identifier_missing",
@@ -230,23 +232,40 @@ def _give_back_contested(claim: Claim) -> None:
 def _give_back(model: type[Any], claim: Claim, claimed: Sequence[Any]) -> None:
     kept = {record.pk for record in claim.records}
     returned = [record.pk for record in claimed if record.pk not in kept]
-    _let_go(model, claim, returned, due_at=timezone.now() + timedelta(seconds=1))
+    _let_go(model, claim, returned, **next_state(timezone.now() + timedelta(seconds=1)))
 
 
 def release(model: type[Any], claim: Claim) -> None:
     """Gives up a claim that was not sent: its records are due as before."""
-    _let_go(model, claim, [record.pk for record in claim.records], due_at=timezone.now())
+    _let_go(model, claim, [record.pk for record in claim.records], **next_state(timezone.now()))
+
+
+def next_state(due_at: datetime, *, waiting_since: Any = None) -> dict[str, Any]:
+    """Where a record goes that may have been changed since it was claimed: its error code says it, see `mark_changed`.
+
+    One that is still to be sent is due at `due_at`, and waits since `waiting_since`, or as long as it did.
+    """
+    excluded = Q(error_code__in=SyncState.EXCLUDED_CODES)
+    unsendable = Q(error_code__in=SyncState.UNSENDABLE_CODES)
+    return {
+        "state": Case(
+            When(excluded, then=Value(SyncState.State.EXCLUDED)),
+            When(unsendable, then=Value(SyncState.State.FAILED)),
+            default=Value(SyncState.State.PENDING),
+        ),
+        "due_at": Case(When(excluded | unsendable, then=Value(None)), default=Value(due_at)),
+        "waiting_since": Case(
+            When(excluded | unsendable, then=Value(None)), default=waiting_since or F("waiting_since")
+        ),
+    }
 
 
 def _let_go(model: type[Any], claim: Claim, pks: Sequence[int], **columns: Any) -> int:
     if not pks:
         return 0
     columns = {"state": SyncState.State.PENDING, **columns}
-    updated: int = (
-        model.objects.using(_mirror())
-        .filter(pk__in=pks, claim_token=claim.token)
-        .update(claim_token=None, claim_expires_at=None, claimed_version=None, **columns)
-    )
+    rows = model.objects.using(_mirror()).filter(pk__in=pks, claim_token=claim.token)
+    updated: int = rows.update(**columns, **RELEASED)
     return updated
 
 

@@ -28,8 +28,9 @@ def push_records(model: type[Customer] | type[ListMembership], pks: Iterable[int
     rows = model.objects.using(router.db_for_write(model))
     overtaken: set[int] = set()
     for chunk in _chunks(pks):
-        asked_for = rows.filter(pk__in=chunk).exclude(state=State.EXCLUDED)
-        asked_for = asked_for.exclude(state=State.FAILED, error_code__in=SyncState.UNSENDABLE_CODES)
+        # By the code, for one that was withdrawn while it is being sent is SENDING still.
+        not_to_be_sent = SyncState.EXCLUDED_CODES | SyncState.UNSENDABLE_CODES
+        asked_for = rows.filter(pk__in=chunk).exclude(state=State.EXCLUDED).exclude(error_code__in=not_to_be_sent)
         overtaken |= set(asked_for.filter(state=State.PENDING, run__isnull=False).values_list("run_id", flat=True))
         added = _make_due(asked_for, run)
         SyncRun.objects.filter(pk=run.pk).update(total=F("total") + added, heartbeat_at=timezone.now())

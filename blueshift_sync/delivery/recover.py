@@ -15,7 +15,7 @@ from django.utils import timezone
 from ..conf import app_settings
 from ..models import ApiCall, Customer, ListMembership, RecordResult, SyncState
 from .audit import record_columns
-from .settle import RELEASED, next_state
+from .claim import RELEASED, next_state
 
 logger = logging.getLogger(__name__)
 

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from ..conf import app_settings
 from ..models import Customer, ListMembership, SyncRun, SyncState
+from ..signals import run_finished
 
 #: Rows changed in one statement.
 SLICE = 1000
@@ -67,9 +68,10 @@ def finish_if_done(run_id: int) -> None:
         _take_back(run)
     if waiting_in(run):
         return
-    SyncRun.objects.filter(pk=run.pk, state__in=SyncRun.OPEN_STATES).update(
-        state=_final_state(run), finished_at=timezone.now()
-    )
+    state = _final_state(run)
+    open_run = SyncRun.objects.filter(pk=run.pk, state__in=SyncRun.OPEN_STATES)
+    if open_run.update(state=state, finished_at=timezone.now()):
+        run_finished.send_robust(sender=SyncRun, run_id=run.pk, state=state)
 
 
 def cancel_run(run_id: int) -> None:

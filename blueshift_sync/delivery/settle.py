@@ -20,8 +20,10 @@ from django.utils import timezone
 from ..client import Answer, CallOutcome, Endpoint, Exchange, RecordAnswer, RecordOutcome
 from ..conf import app_settings
 from ..models import ApiCall, Customer, CustomerList, ListMembership, SyncState
+from ..signals import call_finished, records_failed
 from .audit import close_call
 from .batches import Batch
+from .claim import RELEASED, next_state
 from .policy import LIST_TROUBLES, POLICIES, Isolate, Policy, backoff_seconds, next_batch_limit
 from .runs import note_outcomes
 
@@ -30,7 +32,6 @@ logger = logging.getLogger(__name__)
 State = SyncState.State
 #: From so many failed attempts on, a batch is sent in halves.
 SUSPICIOUS_ATTEMPTS = 2
-RELEASED: dict[str, Any] = {"claim_token": None, "claim_expires_at": None, "claimed_version": None}
 
 
 @dataclass(frozen=True)
@@ -53,20 +54,26 @@ def settle(batch: Batch, call: ApiCall, exchange: Exchange, answer: Answer, *, b
     policy = POLICIES[answer.outcome]
     if not blames_records:
         policy = replace(policy, uses_attempt=False)
+    failed = 0
     with transaction.atomic(using=router.db_for_write(ApiCall), durable=True):
         if not close_call(call, batch, exchange, answer, policy):
             logger.warning("Call %s was answered after its lease had run out; its records go again.", call.pk)
             return
         _settle_list(batch, answer, policy)
         if batch.claim is not None:
-            _settle_records(batch, answer, policy)
+            failed = _settle_records(batch, answer, policy)
+    call.refresh_from_db(fields=["state"])
     logger.info("Call %s %s: %s, %s records.", call.pk, batch.endpoint, answer.outcome, len(batch.records))
+    call_finished.send_robust(sender=ApiCall, call_id=call.pk, state=call.state)
+    if failed:
+        records_failed.send_robust(sender=batch.model, call_id=call.pk, count=failed)
 
 
 # The records
 
 
-def _settle_records(batch: Batch, answer: Answer, policy: Policy) -> None:
+def _settle_records(batch: Batch, answer: Answer, policy: Policy) -> int:
+    """Returns how many records became FAILED."""
     pks_by_verdict: dict[Verdict, list[int]] = defaultdict(list)
     now = timezone.now()
     for record, record_answer in zip(batch.records, answer.records, strict=True):
@@ -80,6 +87,7 @@ def _settle_records(batch: Batch, answer: Answer, policy: Policy) -> None:
             rejected += settled if verdict.state == State.FAILED else 0
     if batch.run_id is not None:
         note_outcomes(batch.run_id, accepted=accepted, rejected=rejected)
+    return rejected
 
 
 def _verdict(record: Any, answer: RecordAnswer, policy: Policy, batch: Batch, now: datetime) -> Verdict:
@@ -141,10 +149,9 @@ def _settle_accepted(batch: Batch, pks: Sequence[int], now: datetime) -> int:
     changed = 0
     if in_step < len(pks):
         changed = _ours(batch, pks).update(
-            **next_state(now),
+            **next_state(now, waiting_since=Value(now)),
             synced_version=F("claimed_version"),
             synced_at=now,
-            waiting_since=now,
             run_id=Case(When(run_id=batch.run_id, then=Value(None)), default=F("run_id")),
             **_known_membership(batch),
             **RELEASED,
@@ -172,20 +179,6 @@ def _settle_refused(batch: Batch, verdict: Verdict, pks: Sequence[int], now: dat
     if settled < len(pks):
         _ours(batch, pks).update(**next_state(now), **RELEASED)
     return settled
-
-
-def next_state(now: datetime) -> dict[str, Any]:
-    """Where a record goes that was changed while it was being sent: its error code says it, see `mark_changed`."""
-    excluded = Q(error_code__in=SyncState.EXCLUDED_CODES)
-    unsendable = Q(error_code__in=SyncState.UNSENDABLE_CODES)
-    return {
-        "state": Case(
-            When(excluded, then=Value(State.EXCLUDED)),
-            When(unsendable, then=Value(State.FAILED)),
-            default=Value(State.PENDING),
-        ),
-        "due_at": Case(When(excluded | unsendable, then=Value(None)), default=Value(now)),
-    }
 
 
 # Memberships

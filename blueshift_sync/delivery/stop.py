@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from ..client import Answer, BlueshiftClient, CallOutcome, find_customer, read_answer
 from ..models import ApiCall, Customer, SendingStop
+from ..signals import sending_resumed, sending_stopped
 from .audit import open_call
 from .batches import Batch
 from .redis import account_digest
@@ -52,6 +53,7 @@ def stop_sending(answer: Answer) -> None:
     )
     if is_new:
         logger.error("Blueshift refuses the key (%s): sending stops until a check of the key succeeds.", answer.code)
+        sending_stopped.send_robust(sender=SendingStop, code=answer.code, reason=answer.message)
 
 
 def may_send(client: BlueshiftClient, job_id: str) -> bool:
@@ -82,5 +84,6 @@ def probe(client: BlueshiftClient, job_id: str = "") -> tuple[ApiCall, Answer]:
         stopped, _ = SendingStop.objects.filter(account=account_digest()).delete()
         if stopped:
             logger.warning("Blueshift takes the key again: sending goes on.")
+            sending_resumed.send_robust(sender=SendingStop)
     call.refresh_from_db()
     return call, answer
