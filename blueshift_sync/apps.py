@@ -11,6 +11,6 @@ class BlueshiftSyncConfig(AppConfig):
 
     def ready(self) -> None:
         from . import checks  # noqa: F401, PLC0415 - registered by being imported
-        from .sources.registry import autodiscover  # noqa: PLC0415 - models are loaded only now
+        from .sources.registration import autodiscover  # noqa: PLC0415 - models are loaded only now
 
         autodiscover()

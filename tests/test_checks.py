@@ -92,7 +92,7 @@ class People:
 @override_settings(BLUESHIFT_SYNC=SETTINGS, DATABASE_ROUTERS=[People()])
 def test_a_source_on_another_database_is_a_warning() -> None:
     from blueshift_sync.sources import CustomerSource, register
-    from blueshift_sync.sources.registry import unregister
+    from blueshift_sync.sources.registration import unregister
 
     assert identifiers() == []
     register(Person)(CustomerSource)

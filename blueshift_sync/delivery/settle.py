@@ -202,8 +202,11 @@ def _remember_identifiers(batch: Batch, pks: Sequence[int]) -> None:
 
 
 def _wake_memberships(customer_pks: Sequence[int], now: datetime) -> None:
-    """The memberships that waited for these customers are due."""
-    wake_parked(ListMembership.objects.filter(customer__in=customer_pks), now)
+    """The memberships that waited for these customers are due, and those that lacked an identifier may have it now."""
+    memberships = ListMembership.objects.filter(customer__in=customer_pks)
+    wake_parked(memberships, now)
+    nameless = memberships.filter(state=State.FAILED, error_code="identifier_missing")
+    nameless.update(state=State.PENDING, due_at=now, waiting_since=now, error_code="", error_message="", run=None)
 
 
 def wake_parked(memberships: QuerySet[ListMembership], now: datetime) -> int:

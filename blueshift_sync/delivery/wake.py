@@ -33,11 +33,9 @@ _redis_failed_at = float("-inf")
 
 def wake_on_commit(using: str) -> None:
     """Wakes a worker when the transaction on `using` commits, however many changes it makes."""
-    connection = transaction.get_connection(using)
-    surely_committed = set(connection.savepoint_ids)
-    for savepoints, callback, *_ in connection.run_on_commit:
-        if callback is wake_quietly and savepoints <= surely_committed:
-            return
+    # One that is there goes away only with a savepoint that contains this change too.
+    if any(callback is wake_quietly for _, callback, *_ in transaction.get_connection(using).run_on_commit):
+        return
     transaction.on_commit(wake_quietly, using=using, robust=True)
 
 

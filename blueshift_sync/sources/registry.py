@@ -1,36 +1,19 @@
-"""Which models have a source, and finding each app's `blueshift.py` at start-up."""
+"""Which models have a source."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from collections.abc import Iterator
 
 from django.db.models import Model
-from django.utils.module_loading import autodiscover_modules
 
 from ..exceptions import SourceError
 from .base import CustomerSource, MembershipSource, Source
 
-SourceClass = TypeVar("SourceClass", bound=type[Source])
-
 _sources: dict[type[Model], list[Source]] = {}
 
 
-def register(*models: type[Model]) -> Callable[[SourceClass], SourceClass]:
-    """Class decorator: mirrors the objects of `models` as the decorated source says.
-
-    Raises SourceError where the class is no source or the model has one of its kind already.
-    """
-
-    def decorate(source_class: SourceClass) -> SourceClass:
-        for model in models:
-            _add(source_class, model)
-        return source_class
-
-    return decorate
-
-
-def _add(source_class: type[Source], model: type[Model]) -> None:
+def add(source_class: type[Source], model: type[Model]) -> Source:
+    """Notes that `source_class` mirrors the objects of `model`. Raises SourceError where it can't."""
     kind = _kind_of(source_class)
     if model._meta.abstract:
         raise SourceError(f"{model.__name__} is abstract; register {source_class.__name__} for its subclasses.")
@@ -41,10 +24,12 @@ def _add(source_class: type[Source], model: type[Model]) -> None:
     source = source_class()
     source.model = model
     _sources.setdefault(model, []).append(source)
+    return source
 
-    from .receivers import connect  # noqa: PLC0415 - receivers need the registry
 
-    connect(source)
+def remove(model: type[Model]) -> list[Source]:
+    """Forgets the sources of `model`, and returns them."""
+    return _sources.pop(model, [])
 
 
 def _kind_of(source_class: type[Source]) -> type[Source]:
@@ -52,14 +37,6 @@ def _kind_of(source_class: type[Source]) -> type[Source]:
         if issubclass(source_class, kind):
             return kind
     raise SourceError(f"{source_class.__name__} is neither a CustomerSource nor a MembershipSource.")
-
-
-def unregister(model: type[Model]) -> None:
-    """Forgets the sources of `model`; for tests."""
-    from .receivers import disconnect  # noqa: PLC0415 - as above
-
-    for source in _sources.pop(model, []):
-        disconnect(source)
 
 
 def all_sources() -> Iterator[Source]:
@@ -81,8 +58,3 @@ def sources_of(model: type[Model]) -> list[Source]:
 def customer_source_of(model: type[Model]) -> CustomerSource | None:
     """The source that mirrors objects of `model` as customers, if there is one."""
     return next((source for source in sources_of(model) if isinstance(source, CustomerSource)), None)
-
-
-def autodiscover() -> None:
-    """Imports `blueshift.py` of every installed app, as the admin does with `admin.py`."""
-    autodiscover_modules("blueshift")

@@ -51,5 +51,8 @@ class NewsletterSource(MembershipSource):
     customer = "customer"
     list_id = "newsletter__blueshift_list_id"
 
+    def get_queryset(self) -> QuerySet[NewsletterSignup]:
+        return NewsletterSignup.objects.select_related("newsletter", "customer")
+
     def include(self, signup: Any) -> bool:
         return bool(signup.confirmed)  # double opt-in: on the list only once confirmed

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from blueshift_sync import services
 from blueshift_sync.client import BlueshiftClient, Exchange, HttpCall
 from blueshift_sync.delivery.drain import drain
 from blueshift_sync.models import ApiCall, Customer, ListMembership, RecordResult, SendingStop, SyncRun
@@ -306,3 +307,16 @@ def test_a_lists_own_trouble_stops_that_list_alone(unthrottled: Any, status: str
     stuck.refresh_from_db()
     assert (broken.status, broken.error_code, stuck.state, stuck.due_at) == (ours, code, "PENDING", None)
     assert stuck.error_message == broken.error_message
+
+
+def test_a_membership_that_lacked_its_identifier_follows_once_the_customer_has_it(unthrottled: Any) -> None:
+    unthrottled.create_list(7, source="email")
+    membership = make_membership(customer=make_customer(email=""), customer_list=make_list(list_id=7))
+    drain()
+    membership.refresh_from_db()
+    assert (membership.state, membership.error_code) == ("FAILED", "identifier_missing")
+    customer = membership.customer
+    customer.email = "ada@example.com"
+    services.save_edited(customer)
+    drain()
+    assert unthrottled.members(7) == ["ada@example.com"]

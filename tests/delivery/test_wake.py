@@ -38,6 +38,14 @@ def test_many_saves_in_a_transaction_queue_one_job() -> None:
     assert queued() == 1
 
 
+def test_many_saves_in_a_transaction_ask_redis_once() -> None:
+    with transaction.atomic():
+        for number in range(20):
+            save_customer(number)
+        callbacks = [callback for _, callback, *_ in transaction.get_connection().run_on_commit]
+        assert callbacks.count(wake.wake_quietly) == 1
+
+
 def test_saves_in_many_transactions_share_the_waiting_job() -> None:
     for number in range(20):
         save_customer(number)

@@ -10,7 +10,7 @@ from django.db import connection, models
 from django.test.utils import CaptureQueriesContext
 
 from blueshift_sync.sources import CustomerSource, MembershipSource, register
-from blueshift_sync.sources.registry import unregister
+from blueshift_sync.sources.registration import unregister
 from tests.site.models import Person, Signup
 
 Register = Callable[..., Callable[[Any], Any]]

@@ -10,7 +10,8 @@ from django.db import models
 from blueshift_sync.exceptions import SourceError
 from blueshift_sync.models import Customer
 from blueshift_sync.sources import CustomerSource, MembershipSource, register
-from blueshift_sync.sources.registry import all_sources, customer_source_of, sources_of, unregister
+from blueshift_sync.sources.registration import unregister
+from blueshift_sync.sources.registry import all_sources, customer_source_of, sources_of
 from project.shop.models import Customer as Shopper
 from project.shop.models import NewsletterSignup
 from tests.site.models import Colleague, Person, Worker
