@@ -9,7 +9,9 @@ import django_rq
 import pytest
 from django.core.management import CommandError, call_command
 
-from blueshift_sync.models import ApiCall
+from blueshift_sync import services
+from blueshift_sync.models import ApiCall, Customer, ListMembership
+from project.shop import models as shop
 from tests.factories import make_customer
 
 pytestmark = pytest.mark.django_db
@@ -45,3 +47,49 @@ def test_the_sweep_wakes_a_worker() -> None:
     make_customer()
     call_command("blueshift_sweep")
     assert len(django_rq.get_queue("default")) == 1
+
+
+def test_backfill_mirrors_what_no_signal_told_of_and_the_second_time_finds_nothing() -> None:
+    shop.Customer.objects.bulk_create(shop.Customer(customer_number=f"c{number}") for number in range(3))
+    letter = shop.Newsletter.objects.create(name="News", blueshift_list_id=7)
+    shop.NewsletterSignup.objects.bulk_create(
+        shop.NewsletterSignup(customer=customer, newsletter=letter, confirmed=True)
+        for customer in shop.Customer.objects.all()
+    )
+    out = StringIO()
+    call_command("blueshift_backfill", stdout=out)
+    assert out.getvalue() == "Read 6 objects; 6 records of the mirror were changed.\n"
+    assert set(Customer.objects.values_list("customer_id", flat=True)) == {"c0", "c1", "c2"}
+    assert ListMembership.objects.filter(is_member=True).count() == 3
+    out = StringIO()
+    call_command("blueshift_backfill", stdout=out)
+    assert out.getvalue() == "Read 6 objects; 0 records of the mirror were changed.\n"
+
+
+def test_backfill_repairs_drift_and_lets_go_of_what_is_gone() -> None:
+    letter = shop.Newsletter.objects.create(name="News", blueshift_list_id=7)
+    for number in range(3):
+        customer = shop.Customer.objects.create(customer_number=f"c{number}")
+        shop.NewsletterSignup.objects.create(customer=customer, newsletter=letter, confirmed=True)
+    shop.Customer.objects.filter(customer_number="c0").update(given_name="Ada")
+    with services.disabled():
+        shop.NewsletterSignup.objects.filter(customer__customer_number="c1").delete()
+        shop.Customer.objects.get(customer_number="c2").delete()
+    call_command("blueshift_backfill", stdout=StringIO())
+    assert Customer.objects.get(customer_id="c0").firstname == "Ada"
+    assert not ListMembership.objects.get(customer__customer_id="c1").is_member
+    assert Customer.objects.get(customer_id="c2").error_code == "source_deleted"
+    assert not ListMembership.objects.get(customer__customer_id="c2").is_member
+
+
+def test_backfill_of_one_model_leaves_the_others_alone() -> None:
+    shop.Customer.objects.bulk_create([shop.Customer(customer_number="c0")])
+    call_command("blueshift_backfill", "shop.NewsletterSignup", stdout=StringIO())
+    assert not Customer.objects.exists()
+    call_command("blueshift_backfill", "shop.Customer", stdout=StringIO())
+    assert Customer.objects.count() == 1
+
+
+def test_backfill_says_which_models_have_a_source() -> None:
+    with pytest.raises(CommandError, match=r"shop\.Plan has no source\. There are sources for: shop\.customer"):
+        call_command("blueshift_backfill", "shop.Plan")
