@@ -13,12 +13,13 @@ BOOTSTRAP = @command -v "$(PYTHON)" >/dev/null 2>&1 || { \
 PYTHON_HERE = .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint bench clean
 
 help:
 	@echo "make demo   the shop, a worker, Redis and a simulated Blueshift; try ARGS=--once or ARGS=--help"
 	@echo "make test   the tests; ARGS goes to pytest: make test ARGS='-k retry'"
 	@echo "make lint   style, types, import rules and missing migrations"
+	@echo "make bench  the benchmarks, which need PostgreSQL and Redis; one of them: make bench ARGS=save"
 	@echo "make clean  removes .venv, var and whatever else these commands made"
 
 demo:
@@ -36,6 +37,10 @@ lint:
 	@$(PYTHON_HERE) -m mypy
 	@.venv/bin/lint-imports
 	@$(PYTHON_HERE) manage.py makemigrations --check --dry-run
+
+bench:
+	$(BOOTSTRAP) bench
+	@exec $(PYTHON_HERE) -m benchmarks $(ARGS)
 
 clean:
 	rm -rf .venv var build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

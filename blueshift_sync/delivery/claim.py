@@ -23,6 +23,7 @@ from django.utils import timezone
 from ..client.limits import LIST_MEMBERS_PER_CALL
 from ..conf import app_settings
 from ..models import Customer, CustomerList, ListMembership, SyncRun, SyncState
+from .locks import gives_way
 from .policy import LIST_TROUBLES
 from .runs import note_outcomes
 
@@ -88,35 +89,33 @@ def _claim_customers(run_for_changes: RunForChanges) -> Claim | None:
         claim = _take(Customer, candidates, SyncRun.Kind.CUSTOMERS, run_for_changes)
         if claim is None:
             return None
-        records = list(Customer.objects.using(_mirror()).filter(claim_token=claim.token).order_by("pk"))
+        records = list(_claimed(Customer, claim).order_by("pk"))
         claim.records = _first_of_each_email(_sendable_customers(claim, records))
         _give_back(Customer, claim, records)
     _give_back_contested(claim)
     return claim
 
 
+@gives_way
 def _claim_memberships(run_for_changes: RunForChanges) -> Claim | None:
-    with transaction.atomic(using=_mirror(), durable=True):
-        first = _due(ListMembership).select_related("customer_list").first()
-        if first is None:
-            return None
-        limit = LIST_MEMBERS_PER_CALL[first.customer_list.mode or app_settings().LIST_MODE]
-        like_it = _due(ListMembership).filter(customer_list=first.customer_list_id, is_member=first.is_member)
-        claim = _take(ListMembership, _candidates(like_it, limit), SyncRun.Kind.LISTS, run_for_changes)
-        if claim is None:
-            return None
-        records = list(
-            ListMembership.objects.using(_mirror())
-            .filter(claim_token=claim.token)
-            .select_related("customer", "customer_list")
-            .order_by("pk")
-        )
-        claim.records = _sendable_memberships(claim, records)
+    first = _due(ListMembership).select_related("customer_list").first()
+    if first is None:
+        return None
+    limit = LIST_MEMBERS_PER_CALL[first.customer_list.mode or app_settings().LIST_MODE]
+    like_it = _due(ListMembership).filter(customer_list=first.customer_list_id, is_member=first.is_member)
+    claim = _take(ListMembership, _candidates(like_it, limit), SyncRun.Kind.LISTS, run_for_changes)
+    if claim is None:
+        return None
+    records = list(_claimed(ListMembership, claim).select_related("customer", "customer_list").order_by("pk"))
+    # PostgreSQL locks the customer of a parked record: it was changed twice in one transaction.
+    claim.records = _sendable_memberships(claim, records)
     return claim
 
 
 #: The columns of a record that belongs to no claim.
 RELEASED: dict[str, Any] = {"claim_token": None, "claim_expires_at": None, "claimed_version": None}
+#: The states of a customer who may never be sent again.
+STATES_OF_NO_CHANGE = (SyncState.State.FAILED, SyncState.State.EXCLUDED)
 #: What is said of a customer without identifier.
 NO_IDENTIFIER = (
     "identifier_missing",
@@ -137,6 +136,14 @@ def _due(model: type[Any]) -> QuerySet[Any]:
         model.objects.using(_mirror())
         .filter(state=SyncState.State.PENDING, due_at__lte=timezone.now())
         .order_by("due_at", "pk")
+    )
+    return queryset
+
+
+def _claimed(model: type[Any], claim: Claim) -> QuerySet[Any]:
+    """The claim's records; by the state too, which has an index."""
+    queryset: QuerySet[Any] = model.objects.using(_mirror()).filter(
+        state=SyncState.State.SENDING, claim_token=claim.token
     )
     return queryset
 
@@ -260,6 +267,7 @@ def next_state(due_at: datetime, *, waiting_since: Any = None) -> dict[str, Any]
     }
 
 
+@gives_way
 def _let_go(model: type[Any], claim: Claim, pks: Sequence[int], **columns: Any) -> int:
     if not pks:
         return 0
@@ -315,16 +323,18 @@ def _sendable_memberships(claim: Claim, records: Sequence[ListMembership]) -> li
 def why_waiting(membership: ListMembership) -> tuple[str, str] | None:
     """For what a membership has to wait, as a code and a sentence; None when it can be sent.
 
-    A removal doesn't wait for its customer, who may never be sent again.
+    The customer goes first, for its identifier may be about to change. A removal doesn't wait for one who may never be
+    sent again.
     """
     status = CustomerList.Status(membership.customer_list.status)
     if status != CustomerList.Status.ACTIVE:
         return LIST_TROUBLES[status]
     if not membership.customer_list.identifier_key:
         return "list_unread", "The list is read from Blueshift first, to know its identifier."
-    if not membership.is_member or membership.customer.state == SyncState.State.SYNCED:
+    state = membership.customer.state
+    if state == SyncState.State.SYNCED or (not membership.is_member and state in STATES_OF_NO_CHANGE):
         return None
-    match membership.customer.state:
+    match state:
         case SyncState.State.FAILED:
             return "customer_failed", "The customer failed; the membership follows when it is in step."
         case SyncState.State.EXCLUDED:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from django.db.models import Min
 from django.utils import timezone
 
-from ..client import Answer, BlueshiftClient, CallOutcome, Exchange, HttpCall, read_answer
+from ..client import Answer, BlueshiftClient, CallOutcome, Exchange, HttpCall, TransportFailure, read_answer
 from ..conf import app_settings
 from ..exceptions import RedisUnavailable, SendingOff
 from ..models import ApiCall, Customer, CustomerList, ListMembership, SyncRun, SyncState
@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 PATIENCE = 5.0
 #: A call whose turn is further away isn't made now: sending is paused, or others fill the rate.
 LONGEST_WAIT = 30.0
+#: Seconds after its turn in which a call may still leave.
+LATE = 0.01
 
 
 def never() -> bool:
@@ -153,7 +155,8 @@ class Drain:
 
     def _run_for_changes(self, kind: SyncRun.Kind) -> int:
         """The run of this drain for what changed by itself; made when first needed."""
-        if kind not in self.own_runs:
+        # The claim that made it may have been taken back.
+        if not SyncRun.objects.filter(pk=self.own_runs.get(kind, 0)).exists():
             run = SyncRun.objects.create(kind=kind, trigger=SyncRun.Trigger.SIGNAL, heartbeat_at=timezone.now())
             self.own_runs[kind] = run.pk
         return self.own_runs[kind]
@@ -176,7 +179,17 @@ class Drain:
         self.in_flight[self.pool.submit(self._send_at, moment, http_call)] = (batch, call)
 
     def _send_at(self, moment: float, http_call: HttpCall) -> Exchange:
+        """Sends the call when its turn comes. A thread that was held up takes another turn: the last one is over."""
         time.sleep(max(0.0, moment - time.monotonic()))
+        while time.monotonic() - moment > LATE:
+            try:
+                delay = reserve_call(LONGEST_WAIT)
+            except RedisUnavailable as error:
+                return Exchange(failure=TransportFailure.NOT_SENT, code="redis_unavailable", error=str(error))
+            if delay is None:
+                return Exchange(failure=TransportFailure.NOT_SENT, code="paused", error="Sending was paused meanwhile.")
+            moment = time.monotonic() + delay
+            time.sleep(delay)
         return self.client.send(http_call)
 
     def _settle_finished(self) -> None:

@@ -12,6 +12,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from ..models import Customer, ListMembership, SyncRun, SyncState
+from .locks import gives_way
 from .runs import RECORD_MODELS, close_run, finish_if_done
 from .wake import wake_quietly
 
@@ -42,6 +43,7 @@ def push_records(model: type[Customer] | type[ListMembership], pks: Iterable[int
     return run
 
 
+@gives_way
 def _make_due(rows: QuerySet[Any], run: SyncRun) -> int:
     now = timezone.now()
     being_sent = When(state=State.SENDING, then=F("due_at"))

@@ -7,8 +7,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import router, transaction
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -16,6 +15,7 @@ from ..conf import app_settings
 from ..models import ApiCall, Customer, ListMembership, RecordResult, SyncState
 from .audit import record_columns
 from .claim import RELEASED, next_state
+from .locks import gives_way
 
 logger = logging.getLogger(__name__)
 
@@ -30,18 +30,20 @@ def recover_expired_claims() -> None:
             _recover_claim(model, token)
 
 
+@gives_way
 def _recover_claim(model: type[Any], token: UUID | None) -> None:
     now = timezone.now()
-    with transaction.atomic(using=router.db_for_write(model), durable=True):
-        records = list(
-            model.objects.select_for_update().filter(claim_token=token, claim_expires_at__lt=Now()).order_by("pk")
-        )
-        call = ApiCall.objects.select_for_update().filter(claim_token=token, state=ApiCall.State.OPEN).first()
-        if call is not None:
-            _close_unknown(call, records)
-        model.objects.filter(pk__in=[record.pk for record in records], claim_token=token).update(
-            **next_state(now), attempts=F("attempts") + int(call is not None), **RELEASED
-        )
+    records = list(
+        model.objects.select_for_update()
+        .filter(state=SyncState.State.SENDING, claim_token=token, claim_expires_at__lt=Now())
+        .order_by("pk")
+    )
+    call = ApiCall.objects.select_for_update().filter(claim_token=token, state=ApiCall.State.OPEN).first()
+    if call is not None:
+        _close_unknown(call, records)
+    model.objects.filter(pk__in=[record.pk for record in records], claim_token=token).update(
+        **next_state(now), attempts=F("attempts") + int(call is not None), **RELEASED
+    )
     logger.warning("%s records of a dead worker's claim are due again.", len(records))
 
 
@@ -67,8 +69,13 @@ def _close_unknown(call: ApiCall, records: list[Any]) -> None:
 
 
 def close_orphaned_calls() -> None:
-    """Marks calls UNKNOWN that are OPEN for longer than a lease and carry no claimed records any more."""
+    """Marks calls UNKNOWN that are OPEN for longer than a lease and carry no claimed records any more.
+
+    Not by their age alone, for the clock of the worker that opened them may be another.
+    """
     deadline = timezone.now() - timedelta(seconds=app_settings().LEASE_SECONDS)
-    ApiCall.objects.filter(state=ApiCall.State.OPEN, started_at__lt=deadline).update(
-        state=ApiCall.State.UNKNOWN, error_code="worker_died", error=WHAT_HAPPENED
-    )
+    orphans = ApiCall.objects.filter(state=ApiCall.State.OPEN, started_at__lt=deadline)
+    for model in (Customer, ListMembership):
+        carried = model.objects.filter(state=SyncState.State.SENDING, claim_token=OuterRef("claim_token"))
+        orphans = orphans.exclude(Exists(carried))
+    orphans.update(state=ApiCall.State.UNKNOWN, error_code="worker_died", error=WHAT_HAPPENED)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import router, transaction
+from django.db import router
 from django.db.models import Case, F, Q, QuerySet, Value, When
 from django.utils import timezone
 
@@ -23,7 +23,8 @@ from ..models import ApiCall, Customer, CustomerList, ListMembership, SyncState
 from ..signals import call_finished, records_failed
 from .audit import close_call
 from .batches import Batch
-from .claim import RELEASED, next_state
+from .claim import RELEASED, STATES_OF_NO_CHANGE, next_state
+from .locks import gives_way
 from .policy import LIST_TROUBLES, POLICIES, Isolate, Policy, backoff_seconds, next_batch_limit
 from .runs import note_outcomes
 
@@ -54,19 +55,24 @@ def settle(batch: Batch, call: ApiCall, exchange: Exchange, answer: Answer, *, b
     policy = POLICIES[answer.outcome]
     if not blames_records:
         policy = replace(policy, uses_attempt=False)
-    failed = 0
-    with transaction.atomic(using=router.db_for_write(ApiCall), durable=True):
-        if not close_call(call, batch, exchange, answer, policy):
-            logger.warning("Call %s was answered after its lease had run out; its records go again.", call.pk)
-            return
-        _settle_list(batch, answer, policy)
-        if batch.claim is not None:
-            failed = _settle_records(batch, answer, policy)
+    failed = _write_down(batch, call, exchange, answer, policy)
+    if failed is None:
+        logger.warning("Call %s was answered after its lease had run out; its records go again.", call.pk)
+        return
     call.refresh_from_db(fields=["state"])
     logger.info("Call %s %s: %s, %s records.", call.pk, batch.endpoint, answer.outcome, len(batch.records))
     call_finished.send_robust(sender=ApiCall, call_id=call.pk, state=call.state)
     if failed:
         records_failed.send_robust(sender=batch.model, call_id=call.pk, count=failed)
+
+
+@gives_way
+def _write_down(batch: Batch, call: ApiCall, exchange: Exchange, answer: Answer, policy: Policy) -> int | None:
+    """Returns how many records became FAILED; None where the call's lease had run out."""
+    if not close_call(call, batch, exchange, answer, policy):
+        return None
+    _settle_list(batch, answer, policy)
+    return _settle_records(batch, answer, policy) if batch.claim is not None else 0
 
 
 # The records
@@ -131,6 +137,7 @@ def _ours(batch: Batch, pks: Sequence[int]) -> QuerySet[Any]:
 
 def _settle_accepted(batch: Batch, pks: Sequence[int], now: datetime) -> int:
     """Records that Blueshift took. Those changed or asked for again meanwhile go on waiting, for another run."""
+    _send_again_whose_customer_changed(batch, pks, now)
     unchanged = _ours(batch, pks).filter(version=F("claimed_version"), run_id=batch.run_id)
     in_step = unchanged.update(
         state=State.SYNCED,
@@ -184,6 +191,16 @@ def _settle_refused(batch: Batch, verdict: Verdict, pks: Sequence[int], now: dat
 # Memberships
 
 
+def _send_again_whose_customer_changed(batch: Batch, pks: Sequence[int], now: datetime) -> None:
+    """A customer may have got another identifier while the list call was in flight: then it may have meant nobody."""
+    if batch.customer_list is None:
+        return
+    at_claim = {record.pk: record.customer.version for record in batch.records}
+    versions = ListMembership.objects.filter(pk__in=pks).values_list("pk", "customer__version")
+    changed = [pk for pk, version in versions if version != at_claim[pk]]
+    _ours(batch, changed).update(**next_state(now), **RELEASED)
+
+
 def _known_membership(batch: Batch) -> dict[str, Any]:
     return {"synced_is_member": batch.endpoint == ApiCall.Endpoint.LIST_ADD} if batch.customer_list else {}
 
@@ -194,10 +211,10 @@ def _remember_identifiers(batch: Batch, pks: Sequence[int]) -> None:
         return
     accepted = set(pks)
     new = [
-        record for record in batch.records if record.pk in accepted and record.synced_identifier != record.identifier
+        ListMembership(pk=record.pk, synced_identifier=record.identifier)
+        for record in batch.records
+        if record.pk in accepted and record.synced_identifier != record.identifier
     ]
-    for record in new:
-        record.synced_identifier = record.identifier
     ListMembership.objects.bulk_update(new, ["synced_identifier"])
 
 
@@ -209,11 +226,13 @@ def _wake_memberships(customer_pks: Sequence[int], now: datetime) -> None:
     nameless.update(state=State.PENDING, due_at=now, waiting_since=now, error_code="", error_message="", run=None)
 
 
+@gives_way
 def wake_parked(memberships: QuerySet[ListMembership], now: datetime) -> int:
     """Makes those memberships due that were parked and have nothing to wait for any more."""
     readable = Q(customer_list__status=CustomerList.Status.ACTIVE) & ~Q(customer_list__identifier_key="")
     parked = memberships.filter(readable, state=State.PENDING, due_at=None)
-    free = parked.filter(Q(is_member=False) | Q(customer__state=State.SYNCED)).values_list("pk", flat=True)
+    at_rest = Q(customer__state=State.SYNCED) | Q(is_member=False, customer__state__in=STATES_OF_NO_CHANGE)
+    free = parked.filter(at_rest).values_list("pk", flat=True)
     return ListMembership.objects.filter(pk__in=list(free)).update(due_at=now, error_code="", error_message="")
 
 

@@ -12,7 +12,7 @@ from .drain import seconds_until_due
 from .recover import close_orphaned_calls, recover_expired_claims
 from .runs import finish_runs
 from .settle import wake_parked
-from .wake import wake
+from .wake import wake_again
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +25,6 @@ def sweep() -> None:
     wake_parked(ListMembership.objects.all(), timezone.now())
     if seconds_until_due() == 0:
         try:
-            wake()
+            wake_again()
         except RedisUnavailable as error:
             logger.warning("The sweep found work, but no worker could be woken: %s", error)

@@ -68,6 +68,17 @@ def wake(patience: float = WORKER_PATIENCE) -> None:
                 raise
 
 
+def wake_again() -> None:
+    """As `wake`, but doesn't believe the flag while the queue is empty. Raises RedisUnavailable.
+
+    Whoever had taken the drain may have died before it began.
+    """
+    with redis_errors_named():
+        if queue(WORKER_PATIENCE).is_empty():
+            acknowledge()
+    wake()
+
+
 def enqueue_drain(patience: float = WORKER_PATIENCE) -> None:
     """Queues a drain, whether or not there is one."""
     queue(patience).enqueue(

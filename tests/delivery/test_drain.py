@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from django.utils import timezone
 
 from blueshift_sync import services
 from blueshift_sync.client import BlueshiftClient, Exchange, HttpCall
+from blueshift_sync.delivery import drain as drain_module
 from blueshift_sync.delivery.drain import drain
 from blueshift_sync.models import ApiCall, Customer, ListMembership, RecordResult, SendingStop, SyncRun
 from tests.factories import make_customer, make_list, make_membership
@@ -320,3 +322,20 @@ def test_a_membership_that_lacked_its_identifier_follows_once_the_customer_has_i
     services.save_edited(customer)
     drain()
     assert unthrottled.members(7) == ["ada@example.com"]
+
+
+def test_a_call_that_is_held_up_takes_another_turn(blueshift: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three threads stand still past their turns: all at once then, their calls would be too many for one second."""
+    make_customers(300)
+    original = drain_module.Drain._send_at
+    held_up = iter([0.7, 0.5, 0.3])
+
+    def send_at(self: drain_module.Drain, moment: float, http_call: HttpCall) -> Exchange:
+        time.sleep(max(0.0, moment + next(held_up, 0) - time.monotonic()))
+        return original(self, moment, http_call)
+
+    monkeypatch.setattr(drain_module.Drain, "_send_at", send_at)
+    drain()
+    assert states() == {"SYNCED": 300}
+    assert blueshift.calls_in_any_second() <= 5
+    assert len(blueshift.requests) == ApiCall.objects.count() == 6

@@ -1,0 +1,83 @@
+"""Never making the site wait for us in a circle.
+
+A transaction of the site locks rows of the mirror one after the other, in any order. If we waited for one of them while
+we hold another that it wants next, the database would end one of the two as the victim of a deadlock: often the site's.
+So we wait for no lock for longer than a moment; then we let go of all that we hold, and start anew.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from django.db import DatabaseError, OperationalError, connections, router, transaction
+
+from ..models import ApiCall
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: For so long a lock is waited for on PostgreSQL, which looks for deadlocks after a second. MariaDB does so at once, so
+#: there it isn't waited for at all.
+LOCK_MILLISECONDS = 100
+#: Seconds between two tries, at most.
+LONGEST_PAUSE = 0.2
+#: After so many tries the error goes its way; about as many seconds as a lease.
+TRIES = 1000
+#: PostgreSQL's "lock not available" and "deadlock detected"; "lock wait timeout" and "deadlock" of MySQL and MariaDB.
+_SOMEBODY_HOLDS_IT = {"55P03", "40P01", 1205, 1213}
+
+
+def gives_way(work: Callable[P, R]) -> Callable[P, R]:
+    """Makes `work` one transaction, tried again from the start while somebody else holds rows that it wants.
+
+    Inside of another transaction it is a part of that, and tried once.
+    """
+
+    @wraps(work)
+    def patiently(*args: P.args, **kwargs: P.kwargs) -> R:
+        using = router.db_for_write(ApiCall)
+        if connections[using].in_atomic_block:
+            with transaction.atomic(using=using):
+                return work(*args, **kwargs)
+        for _ in range(TRIES):
+            try:
+                with _waiting_for_no_lock(using), transaction.atomic(using=using, durable=True):
+                    return work(*args, **kwargs)
+            except OperationalError as error:
+                if not _is_held_by_somebody(error):
+                    raise
+            time.sleep(random.uniform(0, LONGEST_PAUSE))  # noqa: S311 - no secret
+        with transaction.atomic(using=using, durable=True):
+            return work(*args, **kwargs)
+
+    return patiently
+
+
+@contextmanager
+def _waiting_for_no_lock(using: str) -> Iterator[None]:
+    connection = connections[using]
+    settings = {
+        "postgresql": ("SET lock_timeout = %s", LOCK_MILLISECONDS, "RESET lock_timeout"),
+        "mysql": ("SET SESSION innodb_lock_wait_timeout = %s", 0, "SET SESSION innodb_lock_wait_timeout = DEFAULT"),
+    }
+    if connection.vendor not in settings:
+        yield
+        return
+    statement, value, reset = settings[connection.vendor]
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [value])
+    try:
+        yield
+    finally:
+        with suppress(DatabaseError), connection.cursor() as cursor:  # a connection that broke is a new one next time
+            cursor.execute(reset)
+
+
+def _is_held_by_somebody(error: OperationalError) -> bool:
+    cause = error.__cause__
+    return {getattr(cause, "sqlstate", None), *getattr(cause, "args", ())} & _SOMEBODY_HOLDS_IT != set()

@@ -1,0 +1,114 @@
+"""With a large backlog, what a worker asks again and again is answered from an index, on every database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from blueshift_sync.delivery.claim import claim_customers, claim_memberships
+from blueshift_sync.delivery.drain import seconds_until_due
+from blueshift_sync.delivery.recover import recover_expired_claims
+from blueshift_sync.delivery.sweep import sweep
+from blueshift_sync.models import Customer, ListMembership
+from tests.factories import make_customer, make_list, make_run
+
+DUE_CUSTOMERS = 80_000
+DUE_MEMBERSHIPS = 20_000
+TABLES = (Customer._meta.db_table, ListMembership._meta.db_table)
+
+
+@pytest.fixture
+def backlog(db: None) -> None:
+    """Due rows: four fifths of them customers, the others memberships of customers that are in step."""
+    due_at = timezone.now() - timedelta(hours=1)
+    in_step = {"state": "SYNCED", "due_at": None}
+    customers = [
+        Customer(customer_id=f"c{number}", **({"due_at": due_at} if number < DUE_CUSTOMERS else in_step))
+        for number in range(DUE_CUSTOMERS + DUE_MEMBERSHIPS)
+    ]
+    Customer.objects.bulk_create(customers, batch_size=2000)
+    news, run = make_list(identifier_key="customer_id"), make_run(kind="LISTS")
+    pks = Customer.objects.filter(state="SYNCED").values_list("pk", flat=True)
+    ListMembership.objects.bulk_create(
+        [ListMembership(customer_list=news, customer_id=pk, run=run, due_at=due_at) for pk in pks], batch_size=2000
+    )
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE")
+
+
+def plans(work: Callable[[], object]) -> dict[str, list[str]]:
+    """The plan of each statement of `work` on the large tables: how each of them is read."""
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        work()
+    statements = [query["sql"] for query in queries]
+    large = [
+        sql for sql in statements if sql.startswith(("SELECT", "UPDATE")) and any(table in sql for table in TABLES)
+    ]
+    return {sql: list(accesses(sql)) for sql in large}
+
+
+def accesses(sql: str) -> Iterator[str]:
+    """How the database would read the large tables, as it says itself."""
+    explain = {"sqlite": "EXPLAIN QUERY PLAN", "postgresql": "EXPLAIN (FORMAT JSON)", "mysql": "EXPLAIN"}
+    with connection.cursor() as cursor:
+        cursor.execute(f"{explain[connection.vendor]} {sql}")
+        rows: Any = cursor.fetchall()
+    match connection.vendor:
+        case "sqlite":
+            yield from (detail for *_, detail in rows if any(table in detail for table in TABLES))
+        case "postgresql":
+            plan = rows[0][0]
+            yield from _nodes((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"])
+        case _:
+            yield from (f"{row[3]} {row[2]}" for row in rows if row[2] in TABLES)
+
+
+def _nodes(node: dict[str, Any]) -> Iterator[str]:
+    if node.get("Relation Name") in TABLES and node["Node Type"] != "ModifyTable":
+        condition = "with a condition" if "Index Cond" in node or "Recheck Cond" in node else "of everything"
+        yield f"{node['Node Type']} {condition} on {node['Relation Name']}"
+    for child in node.get("Plans", []):
+        yield from _nodes(child)
+
+
+def reads_everything(access: str) -> bool:
+    match connection.vendor:
+        case "sqlite":
+            return access.startswith("SCAN")
+        case "postgresql":
+            return access.startswith("Seq Scan") or "of everything" in access
+        case _:
+            return access.startswith(("ALL ", "index "))
+
+
+def assert_read_by_index(work: Callable[[], object]) -> None:
+    found = plans(work)
+    assert found
+    assert {sql: plan for sql, plan in found.items() if any(map(reads_everything, plan))} == {}
+
+
+def test_nothing_that_is_asked_again_and_again_reads_the_whole_backlog(backlog: None) -> None:
+    run = make_run()
+    assert_read_by_index(lambda: claim_customers(lambda kind: run.pk))
+    assert_read_by_index(lambda: claim_memberships(lambda kind: run.pk))
+    assert_read_by_index(seconds_until_due)
+    Customer.objects.filter(state="SENDING").update(claim_expires_at=timezone.now() - timedelta(hours=1))
+    assert_read_by_index(recover_expired_claims)
+    assert_read_by_index(sweep)
+
+
+def test_a_plan_that_reads_everything_is_noticed(db: None) -> None:
+    for _ in range(3):
+        make_customer()
+    with pytest.raises(AssertionError):
+        assert_read_by_index(lambda: list(Customer.objects.filter(firstname="Nobody")))
