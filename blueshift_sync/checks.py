@@ -26,7 +26,7 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 def check_queue(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """The queue must be one of django-rq's."""
     name = app_settings().QUEUE
-    queues = getattr(settings, "RQ_QUEUES", {})
+    queues = getattr(settings, "RQ_QUEUES", None) or {}
     if not isinstance(name, str) or name in queues:
         return []
     return [
@@ -41,7 +41,7 @@ def check_queue(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 @register(Tags.compatibility)
 def check_key(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Without a key changes are captured, and nothing is sent."""
-    if app_settings().API_KEY:
+    if app_settings().has_key:
         return []
     return [
         Warning(
@@ -55,7 +55,7 @@ def check_key(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 @register(Tags.security, deploy=True)
 def check_key_for_deployment(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """In production a missing key is an error."""
-    if app_settings().API_KEY:
+    if app_settings().has_key:
         return []
     return [
         Error(

@@ -41,7 +41,12 @@ class AppSettings:
     @property
     def can_send(self) -> bool:
         """Whether sending is switched on and there is a key to send with."""
-        return self.ENABLED and bool(self.API_KEY)
+        return self.ENABLED and self.has_key
+
+    @property
+    def has_key(self) -> bool:
+        """Whether there is a key, and more of it than blanks."""
+        return isinstance(self.API_KEY, str) and bool(self.API_KEY.strip())
 
 
 def raw_settings() -> Any:
@@ -102,9 +107,11 @@ def _is_safe_url(value: Any) -> bool:
     try:
         parts = urlsplit(value)
         host, _port = parts.hostname, parts.port
+        (host or "").encode("idna")  # a name that could never be looked up
     except ValueError:
         return False
-    plain = not (parts.username or parts.password or parts.query or parts.fragment)
+    blank = any(character.isspace() for character in value)
+    plain = not (blank or parts.username or parts.password or parts.query or parts.fragment)
     secure = parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host or ""))
     return plain and secure and bool(host)
 

@@ -1,6 +1,7 @@
 """A real Redis server for the demo and the tests: private, in memory only, gone with whoever started it."""
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -40,8 +41,8 @@ class EmbeddedRedis:
 
     def __enter__(self) -> Self:
         self.directory.mkdir(parents=True, exist_ok=True)
-        if len(os.fsencode(self.socket)) > LONGEST_SOCKET_PATH:
-            self._short_directory = tempfile.mkdtemp(prefix="redis-")
+        if not is_usable_socket_path(self.socket):
+            self._short_directory = tempfile.mkdtemp(prefix="redis-", dir=short_directory())
             self.socket = Path(self._short_directory) / "redis.sock"
         self._server = Child(self._command(), self.directory / "redis.log")
         try:
@@ -89,6 +90,17 @@ class EmbeddedRedis:
         raise RedisUnavailableError(
             f"The Redis server did not start. The end of {self._server.log}:\n{self._server.last_words()}"
         )
+
+
+def is_usable_socket_path(path: Path) -> bool:
+    """Short enough for the kernel, and plain: a client of Redis reads it back from a list split at spaces and `=`."""
+    return len(os.fsencode(path)) <= LONGEST_SOCKET_PATH and re.fullmatch(r"[A-Za-z0-9._/-]+", str(path)) is not None
+
+
+def short_directory() -> str:
+    """Where temporary files go, unless that is no place for a socket."""
+    usual = tempfile.gettempdir()
+    return usual if is_usable_socket_path(Path(usual, "redis-12345678", "redis.sock")) else "/tmp"  # noqa: S108
 
 
 def find_redis_server() -> str:

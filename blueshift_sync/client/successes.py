@@ -90,7 +90,7 @@ def _contradicts(body: dict[str, Any]) -> bool:
     """Whether anything beside the documented lists says that the call failed."""
     status = str(body.get("status", "ok"))
     fine = status in {"ok", "success"} or re.fullmatch("2[0-9][0-9]", status)
-    return bool(body.get("error")) or body.get("success", True) is not True or not fine
+    return bool(body.get("error") or body.get("message")) or body.get("success", True) is not True or not fine
 
 
 def _all_accepted(request: Request) -> list[RecordAnswer]:

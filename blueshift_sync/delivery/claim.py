@@ -25,7 +25,7 @@ from ..conf import app_settings
 from ..models import Customer, CustomerList, ListMembership, SyncRun, SyncState
 from .locks import gives_way
 from .policy import LIST_TROUBLES
-from .runs import note_outcomes
+from .runs import note_outcomes, note_parked
 
 RunForChanges = Callable[[SyncRun.Kind], int]
 
@@ -116,6 +116,16 @@ def _claim_memberships(run_for_changes: RunForChanges) -> Claim | None:
 RELEASED: dict[str, Any] = {"claim_token": None, "claim_expires_at": None, "claimed_version": None}
 #: The states of a customer who may never be sent again.
 STATES_OF_NO_CHANGE = (SyncState.State.FAILED, SyncState.State.EXCLUDED)
+#: What a membership waits for, by code, as a code and a sentence.
+REASONS = {
+    code: (code, message)
+    for code, message in (
+        ("list_unread", "The list is read from Blueshift first, to know its identifier."),
+        ("customer_waiting", "The customer goes first; the membership follows when it is in step."),
+        ("customer_failed", "The customer failed; the membership follows when it is in step."),
+        ("customer_excluded", "The customer is excluded; the membership follows when it is in step."),
+    )
+}
 #: What is said of a customer without identifier.
 NO_IDENTIFIER = (
     "identifier_missing",
@@ -307,7 +317,8 @@ def _sendable_memberships(claim: Claim, records: Sequence[ListMembership]) -> li
         else:
             sendable.append(record)
     for (code, message), pks in parked.items():
-        _let_go(ListMembership, claim, pks, due_at=None, error_code=code, error_message=message)
+        left = _let_go(ListMembership, claim, pks, due_at=None, run=None, error_code=code, error_message=message)
+        note_parked(claim.run_id, left)
     if nameless:
         label = records[0].customer_list.get_identifier_key_display()
         _refuse(
@@ -330,14 +341,14 @@ def why_waiting(membership: ListMembership) -> tuple[str, str] | None:
     if status != CustomerList.Status.ACTIVE:
         return LIST_TROUBLES[status]
     if not membership.customer_list.identifier_key:
-        return "list_unread", "The list is read from Blueshift first, to know its identifier."
+        return REASONS["list_unread"]
     state = membership.customer.state
     if state == SyncState.State.SYNCED or (not membership.is_member and state in STATES_OF_NO_CHANGE):
         return None
     match state:
         case SyncState.State.FAILED:
-            return "customer_failed", "The customer failed; the membership follows when it is in step."
+            return REASONS["customer_failed"]
         case SyncState.State.EXCLUDED:
-            return "customer_excluded", "The customer is excluded; the membership follows when it is in step."
+            return REASONS["customer_excluded"]
         case _:
-            return "customer_waiting", "The customer goes first; the membership follows when it is in step."
+            return REASONS["customer_waiting"]

@@ -12,7 +12,7 @@ def make_client() -> BlueshiftClient:
     settings = app_settings()
     if not settings.ENABLED:
         raise SendingOff("Sending is switched off: BLUESHIFT_SYNC['ENABLED'] is False.")
-    if not settings.API_KEY:
+    if not settings.API_KEY or not settings.has_key:
         raise SendingOff("There is no key to send with: BLUESHIFT_SYNC['API_KEY'] is not set.")
     connect, read = settings.TIMEOUT
     return BlueshiftClient(

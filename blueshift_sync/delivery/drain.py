@@ -209,7 +209,7 @@ class Drain:
         try:
             if POLICIES[answer.outcome].call_wide:
                 trouble = note_trouble(batch)
-                return None if is_the_records_fault(trouble, batch, self._api_answers) else trouble
+                return None if is_the_records_fault(trouble, self._api_answers) else trouble
             if answer.outcome != CallOutcome.RATE_LIMITED:
                 note_health()
         except RedisUnavailable:

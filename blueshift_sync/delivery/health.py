@@ -47,15 +47,13 @@ def note_health() -> None:
         redis_connection().delete(account_key("failures"), account_key("failed_batches"))
 
 
-def is_the_records_fault(trouble: Trouble, batch: Batch, api_answers: Callable[[], bool]) -> bool:
+def is_the_records_fault(trouble: Trouble, api_answers: Callable[[], bool]) -> bool:
     """Whether a failed call counts against its records.
 
-    It does while other calls go well: when the one before did, or when it is one and the same record that fails
+    It does while other calls go well: when the one before did, or when it is one and the same batch that fails
     again and again and `api_answers()`, asked only then, finds the API in good health.
     """
-    if trouble.failures == 1:
-        return True
-    return trouble.batches == 1 and len(batch.records) == 1 and api_answers()
+    return trouble.failures == 1 or (trouble.batches == 1 and api_answers())
 
 
 def outage_pause(failures: int) -> float:

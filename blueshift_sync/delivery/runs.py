@@ -22,6 +22,9 @@ SLICE = 1000
 #: The columns of a record that waits for nothing.
 AT_REST: dict[str, Any] = {"due_at": None, "waiting_since": None, "attempts": 0, "batch_limit": None}
 
+#: What is said of a run that ended before all of its memberships could be sent.
+PARKED = "Some memberships wait for their customer or their list. They say for what, and follow by themselves."
+
 RECORD_MODELS: dict[str, type[Customer] | type[ListMembership]] = {
     SyncRun.Kind.CUSTOMERS: Customer,
     SyncRun.Kind.LISTS: ListMembership,
@@ -51,6 +54,16 @@ def note_outcomes(run_id: int, *, accepted: int, rejected: int) -> None:
     SyncRun.objects.filter(pk=run_id).update(
         accepted=F("accepted") + accepted, rejected=F("rejected") + rejected, heartbeat_at=timezone.now()
     )
+
+
+def note_parked(run_id: int, count: int) -> None:
+    """So many memberships leave the run, as they have to wait for their customer or their list.
+
+    A run that nobody asked for is as if it had never had them. Any other says that it ended without them.
+    """
+    run = SyncRun.objects.filter(pk=run_id)
+    run.filter(trigger=SyncRun.Trigger.SIGNAL).update(total=F("total") - count)
+    run.exclude(trigger=SyncRun.Trigger.SIGNAL).update(error=PARKED)
 
 
 def close_run(run_id: int) -> None:
@@ -100,6 +113,8 @@ def _take_back(run: SyncRun) -> None:
 def _final_state(run: SyncRun) -> SyncRun.State:
     if run.cancel_requested_at is not None:
         return SyncRun.State.CANCELLED
+    if run.error == PARKED:
+        return SyncRun.State.PARTIAL
     if not run.rejected:
         return SyncRun.State.SUCCEEDED
     return SyncRun.State.PARTIAL if run.accepted else SyncRun.State.FAILED

@@ -23,10 +23,10 @@ from ..models import ApiCall, Customer, CustomerList, ListMembership, SyncState
 from ..signals import call_finished, records_failed
 from .audit import close_call
 from .batches import Batch
-from .claim import RELEASED, STATES_OF_NO_CHANGE, next_state
+from .claim import REASONS, RELEASED, STATES_OF_NO_CHANGE, next_state
 from .locks import gives_way
 from .policy import LIST_TROUBLES, POLICIES, Isolate, Policy, backoff_seconds, next_batch_limit
-from .runs import note_outcomes
+from .runs import note_outcomes, note_parked
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +75,20 @@ def _write_down(batch: Batch, call: ApiCall, exchange: Exchange, answer: Answer,
     return _settle_records(batch, answer, policy) if batch.claim is not None else 0
 
 
+#: Rows changed in one statement.
+SLICE = 1000
+_SOUND_LIST = Q(customer_list__status=CustomerList.Status.ACTIVE)
+_READ_LIST = _SOUND_LIST & ~Q(customer_list__identifier_key="")
+#: What parked memberships wait for, as `why_waiting` says it of one; each row fits one of these at most.
+WAITS_FOR: tuple[tuple[Q, tuple[str, str]], ...] = (
+    *((Q(customer_list__status=status), trouble) for status, trouble in LIST_TROUBLES.items()),
+    (_SOUND_LIST & Q(customer_list__identifier_key=""), REASONS["list_unread"]),
+    (_READ_LIST & Q(is_member=True, customer__state=State.FAILED), REASONS["customer_failed"]),
+    (_READ_LIST & Q(is_member=True, customer__state=State.EXCLUDED), REASONS["customer_excluded"]),
+    (_READ_LIST & Q(customer__state__in=[State.PENDING, State.SENDING]), REASONS["customer_waiting"]),
+)
+
+
 # The records
 
 
@@ -117,9 +131,12 @@ def _verdict(record: Any, answer: RecordAnswer, policy: Policy, batch: Batch, no
 
 
 def _isolation(policy: Policy, attempts: int) -> Isolate:
-    """A batch that failed before may hold a record that breaks it: its good ones get through in smaller company."""
-    first_time = policy.uses_attempt and attempts < SUSPICIOUS_ATTEMPTS
-    return Isolate.HALVES if policy.call_wide and not first_time else policy.isolate
+    """A batch that fails again while others go well may hold a record that breaks it: its good ones get through apart.
+
+    In an outage, which counts as nobody's attempt, batches stay as they are.
+    """
+    suspicious = policy.call_wide and policy.uses_attempt and attempts >= SUSPICIOUS_ATTEMPTS
+    return Isolate.HALVES if suspicious else policy.isolate
 
 
 def _delay(attempts: int, policy: Policy) -> float:
@@ -172,7 +189,10 @@ def _settle_accepted(batch: Batch, pks: Sequence[int], now: datetime) -> int:
 def _settle_refused(batch: Batch, verdict: Verdict, pks: Sequence[int], now: datetime) -> int:
     """Records that Blueshift didn't take. One that was changed meanwhile is tried as it is now."""
     unchanged = _ours(batch, pks).filter(version=F("claimed_version"), run_id=batch.run_id)
-    ended = {"waiting_since": None} if verdict.state == State.FAILED else {}
+    parked = verdict.state == State.PENDING and verdict.due_at is None
+    ended: dict[str, Any] = {"waiting_since": None} if verdict.state == State.FAILED else {}
+    if parked:
+        ended = {"run": None}
     settled = unchanged.update(
         state=verdict.state,
         error_code=verdict.code[:64],
@@ -185,6 +205,8 @@ def _settle_refused(batch: Batch, verdict: Verdict, pks: Sequence[int], now: dat
     )
     if settled < len(pks):
         _ours(batch, pks).update(**next_state(now), **RELEASED)
+    if parked and batch.run_id is not None:
+        note_parked(batch.run_id, settled)
     return settled
 
 
@@ -234,6 +256,14 @@ def wake_parked(memberships: QuerySet[ListMembership], now: datetime) -> int:
     at_rest = Q(customer__state=State.SYNCED) | Q(is_member=False, customer__state__in=STATES_OF_NO_CHANGE)
     free = parked.filter(at_rest).values_list("pk", flat=True)
     return ListMembership.objects.filter(pk__in=list(free)).update(due_at=now, error_code="", error_message="")
+
+
+def explain_parked() -> None:
+    """Has every parked membership say what it waits for now; that may have changed since it was parked."""
+    for waits_for, (code, message) in WAITS_FOR:
+        parked = ListMembership.objects.filter(waits_for, state=State.PENDING, due_at=None).exclude(error_code=code)
+        while pks := list(parked.values_list("pk", flat=True)[:SLICE]):
+            ListMembership.objects.filter(pk__in=pks).update(error_code=code, error_message=message)
 
 
 # The list

@@ -11,7 +11,7 @@ from ..models import ListMembership
 from .drain import seconds_until_due
 from .recover import close_orphaned_calls, recover_expired_claims
 from .runs import finish_runs
-from .settle import wake_parked
+from .settle import explain_parked, wake_parked
 from .wake import wake_again
 
 logger = logging.getLogger(__name__)
@@ -21,8 +21,9 @@ def sweep() -> None:
     """Brings back what was lost, and wakes a worker if anything is due. Safe to run at any time, and twice."""
     recover_expired_claims()
     close_orphaned_calls()
-    finish_runs()
     wake_parked(ListMembership.objects.all(), timezone.now())
+    explain_parked()
+    finish_runs()
     if seconds_until_due() == 0:
         try:
             wake_again()

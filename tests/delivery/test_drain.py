@@ -14,6 +14,7 @@ from blueshift_sync import services
 from blueshift_sync.client import BlueshiftClient, Exchange, HttpCall
 from blueshift_sync.delivery import drain as drain_module
 from blueshift_sync.delivery.drain import drain
+from blueshift_sync.delivery.sweep import sweep
 from blueshift_sync.models import ApiCall, Customer, ListMembership, RecordResult, SendingStop, SyncRun
 from tests.factories import make_customer, make_list, make_membership
 
@@ -339,3 +340,53 @@ def test_a_call_that_is_held_up_takes_another_turn(blueshift: Any, monkeypatch: 
     assert states() == {"SYNCED": 300}
     assert blueshift.calls_in_any_second() <= 5
     assert len(blueshift.requests) == ApiCall.objects.count() == 6
+
+
+def test_an_outage_leaves_the_batches_whole(settings: Any, blueshift: Any) -> None:
+    """Nobody listens: recovering must not take more calls than the backlog needs."""
+    settings.BLUESHIFT_SYNC = {
+        **settings.BLUESHIFT_SYNC,
+        "BASE_URL": "http://127.0.0.1:9",
+        "CALLS_PER_SECOND": None,
+        "BACKOFF_SECONDS": (0.001, 0.001),
+    }
+    make_customers(200)
+    drain(seconds=3)
+    assert ApiCall.objects.filter(state="FAILED").count() > 4
+    assert not Customer.objects.exclude(batch_limit=None).exists()
+    assert not Customer.objects.exclude(attempts=0).exists()
+
+
+def test_runs_end_without_the_memberships_that_have_to_wait(unthrottled: Any) -> None:
+    customer_list, customer = make_list(list_id=7), make_customer(state="EXCLUDED", error_code="excluded", due_at=None)
+    asked_for = services.add_to_list(customer_list, [customer])
+    make_membership(customer=make_customer(state="FAILED", due_at=None), customer_list=customer_list)
+    drain()
+    sweep()
+    asked_for.refresh_from_db()
+    assert (asked_for.state, asked_for.total, asked_for.accepted) == ("PARTIAL", 1, 0)
+    assert asked_for.error.startswith("Some memberships wait")
+    by_itself = SyncRun.objects.get(trigger="SIGNAL", kind="LISTS")
+    assert (by_itself.state, by_itself.total) == ("SUCCEEDED", 0)
+
+
+def test_a_parked_membership_says_what_it_waits_for_now(unthrottled: Any) -> None:
+    unthrottled.create_list(7, source="email")
+    customer_list = make_list(list_id=7, identifier_key="")
+    reasons = {
+        state: make_membership(customer=make_customer(state=state, due_at=None), customer_list=customer_list)
+        for state in ("FAILED", "EXCLUDED")
+    }
+    drain()
+    sweep()
+    for membership in reasons.values():
+        membership.refresh_from_db()
+    assert {state: membership.error_code for state, membership in reasons.items()} == {
+        "FAILED": "customer_failed",
+        "EXCLUDED": "customer_excluded",
+    }
+    customer_list.refresh_from_db()
+    customer_list.status = "DELETED"
+    customer_list.save()
+    sweep()
+    assert set(ListMembership.objects.values_list("error_code", flat=True)) == {"list_deleted"}
