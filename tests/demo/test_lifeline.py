@@ -13,7 +13,7 @@ import redis
 from project.embedded_redis import EmbeddedRedis
 from project.lifeline import Child
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 STUBBORN = """
 import os, signal, sys, time
