@@ -8,29 +8,29 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
 from django.db.models import Min
 from django.utils import timezone
 
-from ..client import Answer, BlueshiftClient, CallOutcome, Exchange, HttpCall, TransportFailure, read_answer
+from ..client import BlueshiftClient, CallOutcome, Exchange, HttpCall, TransportFailure, read_answer
 from ..conf import app_settings
 from ..exceptions import RedisUnavailable, SendingOff
-from ..models import ApiCall, Customer, CustomerList, ListMembership, SyncRun, SyncState
-from .audit import open_call
-from .batches import Batch, customers_batch, list_reading, memberships_batch
-from .claim import claim_customers, claim_list_to_read, claim_memberships, lists_to_read, release
+from ..models import ApiCall, Customer, ListMembership, SyncState
+from .audit import open_calls
+from .batches import Batch
 from .connection import make_client
 from .health import Trouble, is_the_records_fault, note_health, note_trouble, outage_pause
-from .policy import POLICIES
+from .lists import lists_to_read
 from .recover import recover_expired_claims
-from .runs import close_run, finish_if_done
-from .settle import settle
+from .runs import finish_if_done
+from .settle import Finished, settle
 from .stop import KEY_IS_GOOD, current_stop, may_send, probe, stop_sending
-from .throttle import pause_calls, reserve_call
+from .throttle import pause_calls, reserve_call, reserve_calls
 from .wake import DRAIN_SECONDS, acknowledge, enqueue_drain
+from .work import Work, give_up
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +40,8 @@ PATIENCE = 5.0
 LONGEST_WAIT = 30.0
 #: Seconds after its turn in which a call may still leave.
 LATE = 0.01
+#: Seconds between two looks at whether another worker has stopped the sending.
+STOP_LOOK = 1.0
 
 
 def never() -> bool:
@@ -85,9 +87,9 @@ class Drain:
         self.job_id = job_id
         self.asked_to_stop = asked_to_stop
         self.in_flight: dict[Future[Exchange], tuple[Batch, ApiCall]] = {}
-        self.own_runs: dict[SyncRun.Kind, int] = {}
+        self.work = Work()
         self.paused = False
-        self.batches = self._take_turns()
+        self.looked_for_stop_at = time.monotonic()
 
     def run(self) -> bool:
         """Works until nothing is due, sending is paused or time is over. False: time was over, and work is left."""
@@ -100,8 +102,7 @@ class Drain:
                     elif not self._wait_for_work():
                         return True
         finally:
-            for run_id in self.own_runs.values():
-                close_run(run_id)
+            self.work.close()
         due = seconds_until_due()
         return self.paused or due is None or due > PATIENCE
 
@@ -117,66 +118,41 @@ class Drain:
             while self.in_flight:
                 self._settle_finished()
 
-    # Taking work
-
-    def _fill(self) -> None:
-        while self._may_go_on() and len(self.in_flight) < app_settings().CONCURRENCY:
-            if current_stop() is not None:
-                self.paused = True
-                return
-            batch = next(self.batches)
-            if batch is None:
-                return
-            self._send(batch)
-
-    def _take_turns(self) -> Iterator[Batch | None]:
-        """Batches of customers and of memberships by turns, so that neither waits for the other; None for none."""
-        takers: list[Callable[[], Batch | None]] = [self._customers, self._memberships]
-        while True:
-            found = False
-            for take in takers:
-                batch = take()
-                if batch is not None:
-                    found = True
-                    yield batch
-            if not found:
-                yield None
-
-    def _customers(self) -> Batch | None:
-        claim = claim_customers(self._run_for_changes)
-        return customers_batch(claim) if claim is not None else None
-
-    def _memberships(self) -> Batch | None:
-        unread = claim_list_to_read()
-        if unread is not None:
-            return list_reading(unread, self._run_for_changes(SyncRun.Kind.LISTS))
-        claim = claim_memberships(self._run_for_changes)
-        return memberships_batch(claim) if claim is not None else None
-
-    def _run_for_changes(self, kind: SyncRun.Kind) -> int:
-        """The run of this drain for what changed by itself; made when first needed."""
-        # The claim that made it may have been taken back.
-        if not SyncRun.objects.filter(pk=self.own_runs.get(kind, 0)).exists():
-            run = SyncRun.objects.create(kind=kind, trigger=SyncRun.Trigger.SIGNAL, heartbeat_at=timezone.now())
-            self.own_runs[kind] = run.pk
-        return self.own_runs[kind]
-
     # Sending
 
-    def _send(self, batch: Batch) -> None:
+    def _fill(self) -> None:
+        """Has as many calls in flight as may be, if so many are due."""
+        while self._may_go_on() and (free := app_settings().CONCURRENCY - len(self.in_flight)) > 0:
+            if self._is_stopped():
+                self.paused = True
+                return
+            batches = self.work.take(free, is_urgent=not self.in_flight)
+            if not batches:
+                return
+            self._send(batches)
+
+    def _is_stopped(self) -> bool:
+        """Whether another worker has stopped the sending, as far as is known."""
+        if time.monotonic() - self.looked_for_stop_at < STOP_LOOK:
+            return False
+        self.looked_for_stop_at = time.monotonic()
+        return current_stop() is not None
+
+    def _send(self, batches: Sequence[Batch]) -> None:
         try:
-            delay = reserve_call(LONGEST_WAIT)
+            delays = reserve_calls(len(batches), LONGEST_WAIT)
         except RedisUnavailable:
-            _release(batch)
+            for batch in batches:
+                give_up(batch)
             raise
-        if delay is None:
-            _release(batch)
+        now = time.monotonic()
+        for batch in batches[len(delays) :]:
+            give_up(batch)
             self.paused = True
-            return
-        moment = time.monotonic() + delay
-        http_call = self.client.prepare(batch.request)
-        call = open_call(batch, http_call, self.job_id)
-        self.in_flight[self.pool.submit(self._send_at, moment, http_call)] = (batch, call)
+        granted = [(batch, self.client.prepare(batch.request)) for batch in batches[: len(delays)]]
+        calls = open_calls(granted, self.job_id)
+        for (batch, http_call), call, delay in zip(granted, calls, delays, strict=True):
+            self.in_flight[self.pool.submit(self._send_at, now + delay, http_call)] = (batch, call)
 
     def _send_at(self, moment: float, http_call: HttpCall) -> Exchange:
         """Sends the call when its turn comes. A thread that was held up takes another turn: the last one is over."""
@@ -192,39 +168,49 @@ class Drain:
             time.sleep(delay)
         return self.client.send(http_call)
 
+    # Settling
+
     def _settle_finished(self) -> None:
-        finished, _ = wait(self.in_flight, return_when=FIRST_COMPLETED)
-        for future in finished:
+        """Waits for the first call to end, and settles it with those that have ended as well."""
+        ended, _ = wait(self.in_flight, return_when=FIRST_COMPLETED)
+        finished = []
+        for future in ended:
             batch, call = self.in_flight.pop(future)
             exchange = future.result()
-            answer = read_answer(batch.request, exchange)
-            outage = self._outage(batch, answer)
-            settle(batch, call, exchange, answer, blames_records=outage is None)
-            self._slow_down(answer, outage)
-            if batch.run_id is not None and batch.run_id not in self.own_runs.values():
-                finish_if_done(batch.run_id)
+            finished.append(Finished(batch, call, exchange, read_answer(batch.request, exchange)))
+        troubles = self._judge(finished)
+        settle(finished)
+        for each in finished:
+            self._slow_down(each, troubles.get(each.call.pk))
+        for run_id in {each.batch.run_id for each in finished}:
+            if run_id is not None and not self.work.owns(run_id):
+                finish_if_done(run_id)
 
-    def _outage(self, batch: Batch, answer: Answer) -> Trouble | None:
-        """The trouble that everybody has with the API; None where it has none, or only with these records."""
+    def _judge(self, finished: Sequence[Finished]) -> dict[int, Trouble]:
+        """Finds out which calls failed because of trouble that everybody has with the API, and blames nobody for it."""
+        outages: dict[int, Trouble] = {}
         try:
-            if POLICIES[answer.outcome].call_wide:
-                trouble = note_trouble(batch)
-                return None if is_the_records_fault(trouble, self._api_answers) else trouble
-            if answer.outcome != CallOutcome.RATE_LIMITED:
+            if any(_shows_health(each) for each in finished):
                 note_health()
+            for each in finished:
+                if each.policy.call_wide:
+                    trouble = note_trouble(each.batch)
+                    each.blames_records = is_the_records_fault(trouble, self._api_answers)
+                    if not each.blames_records:
+                        outages[each.call.pk] = trouble
         except RedisUnavailable:
             self.paused = True
-        return None
+        return outages
 
     def _api_answers(self) -> bool:
         return probe(self.client, self.job_id)[1].outcome in KEY_IS_GOOD
 
-    def _slow_down(self, answer: Answer, outage: Trouble | None) -> None:
-        policy = POLICIES[answer.outcome]
-        if policy.stops_sending:
-            stop_sending(answer)
+    def _slow_down(self, finished: Finished, outage: Trouble | None) -> None:
+        if finished.policy.stops_sending:
+            stop_sending(finished.answer)
+            self.paused = True
         pause = outage_pause(outage.failures) if outage else 0
-        if seconds := max(policy.pause_seconds, answer.retry_after or 0, pause):
+        if seconds := max(finished.policy.pause_seconds, finished.answer.retry_after or 0, pause):
             pause_calls(seconds)
 
     # Waiting
@@ -239,11 +225,9 @@ class Drain:
         return True
 
 
-def _release(batch: Batch) -> None:
-    if batch.claim is not None:
-        release(batch.model, batch.claim)
-    elif batch.customer_list is not None:
-        CustomerList.objects.filter(pk=batch.customer_list.pk).update(read_due_at=timezone.now())
+def _shows_health(finished: Finished) -> bool:
+    """Whether Blueshift answered, whatever it said of the records."""
+    return not finished.policy.call_wide and finished.answer.outcome != CallOutcome.RATE_LIMITED
 
 
 def seconds_until_due() -> float | None:

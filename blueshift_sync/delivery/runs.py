@@ -6,10 +6,11 @@ overtaken: another run took it over, or it is no longer to be sent. So the total
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import F, Q
+from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -40,13 +41,17 @@ def waiting_in(run: SyncRun) -> int:
     )
 
 
-def note_call(run_id: int) -> None:
-    """A call is about to be made for the run."""
+def note_calls(calls_of_runs: Mapping[int, int]) -> None:
+    """So many calls are about to be made for each run."""
     now = timezone.now()
-    SyncRun.objects.filter(pk=run_id).update(
-        calls_made=F("calls_made") + 1, heartbeat_at=now, started_at=Coalesce(F("started_at"), now)
-    )
-    SyncRun.objects.filter(pk=run_id, state=SyncRun.State.QUEUED).update(state=SyncRun.State.RUNNING)
+    queued = When(state=SyncRun.State.QUEUED, then=Value(SyncRun.State.RUNNING))
+    for run_id, count in calls_of_runs.items():
+        SyncRun.objects.filter(pk=run_id).update(
+            calls_made=F("calls_made") + count,
+            heartbeat_at=now,
+            started_at=Coalesce(F("started_at"), now),
+            state=Case(queued, default=F("state")),
+        )
 
 
 def note_outcomes(run_id: int, *, accepted: int, rejected: int) -> None:

@@ -1,30 +1,33 @@
-"""What an answer means for the records of its call.
+"""What the answers mean for the records of their calls.
 
-Everything is written in one transaction: the call, the results, the records and the run. Records are only touched by
-the claim's own token; one whose version went up meanwhile stays PENDING, with what is known to have arrived.
+Everything is written in one transaction: the calls, the results, the records and the runs. Records are only touched by
+their claim's own token; one whose version went up meanwhile stays PENDING, with what is known to have arrived.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db import router
-from django.db.models import Case, F, Q, QuerySet, Value, When
+from django.db.models import Case, F, QuerySet, Value, When
 from django.utils import timezone
 
-from ..client import Answer, CallOutcome, Endpoint, Exchange, RecordAnswer, RecordOutcome
+from ..client import Answer, Exchange, RecordAnswer, RecordOutcome
 from ..conf import app_settings
-from ..models import ApiCall, Customer, CustomerList, ListMembership, SyncState
+from ..models import ApiCall, Customer, ListMembership, RecordResult, SyncState
 from ..signals import call_finished, records_failed
-from .audit import close_call
+from .audit import close_call, results_of
 from .batches import Batch
-from .claim import REASONS, RELEASED, STATES_OF_NO_CHANGE, next_state
+from .claim import RELEASED, next_state
+from .lists import settle_list
 from .locks import gives_way
+from .parking import wake_memberships_of
 from .policy import LIST_TROUBLES, POLICIES, Isolate, Policy, backoff_seconds, next_batch_limit
 from .runs import note_outcomes, note_parked
 
@@ -35,9 +38,29 @@ State = SyncState.State
 SUSPICIOUS_ATTEMPTS = 2
 
 
+@dataclass
+class Finished:
+    """A call that has come to its end, and what is known of it.
+
+    `blames_records` False: the trouble is everybody's, and no attempt of these records.
+    """
+
+    batch: Batch
+    call: ApiCall
+    exchange: Exchange
+    answer: Answer
+    blames_records: bool = True
+
+    @property
+    def policy(self) -> Policy:
+        """What the answer means."""
+        policy = POLICIES[self.answer.outcome]
+        return policy if self.blames_records else replace(policy, uses_attempt=False)
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """What becomes of a record of which the answer says so."""
+    """What becomes of a record that Blueshift didn't take."""
 
     state: State
     code: str = ""
@@ -47,72 +70,85 @@ class Verdict:
     due_at: datetime | None = None
 
 
-def settle(batch: Batch, call: ApiCall, exchange: Exchange, answer: Answer, *, blames_records: bool = True) -> None:
-    """Writes down what the answer says: of the call, of each record, of the list and of the run.
+@dataclass(frozen=True)
+class Alike:
+    """What calls have in common of which the accepted records can be written together."""
 
-    `blames_records` False: the trouble is everybody's, and no attempt of these records.
-    """
-    policy = POLICIES[answer.outcome]
-    if not blames_records:
-        policy = replace(policy, uses_attempt=False)
-    failed = _write_down(batch, call, exchange, answer, policy)
-    if failed is None:
-        logger.warning("Call %s was answered after its lease had run out; its records go again.", call.pk)
-        return
-    call.refresh_from_db(fields=["state"])
-    logger.info("Call %s %s: %s, %s records.", call.pk, batch.endpoint, answer.outcome, len(batch.records))
-    call_finished.send_robust(sender=ApiCall, call_id=call.pk, state=call.state)
-    if failed:
-        records_failed.send_robust(sender=batch.model, call_id=call.pk, count=failed)
+    model: type[Customer] | type[ListMembership]
+    endpoint: ApiCall.Endpoint
+    run_id: int | None
+
+
+def settle(finished: Sequence[Finished]) -> None:
+    """Writes down what the answers say: of the calls, of each record, of the lists and of the runs."""
+    failed = _write_down(finished)
+    for each in finished:
+        if each.call.pk not in failed:
+            logger.warning("Call %s was answered after its lease had run out; its records go again.", each.call.pk)
+            continue
+        logger.info(
+            "Call %s %s: %s, %s records.",
+            each.call.pk,
+            each.batch.endpoint,
+            each.answer.outcome,
+            len(each.batch.records),
+        )
+        call_finished.send_robust(sender=ApiCall, call_id=each.call.pk, state=each.call.state)
+        if count := failed[each.call.pk]:
+            records_failed.send_robust(sender=each.batch.model, call_id=each.call.pk, count=count)
 
 
 @gives_way
-def _write_down(batch: Batch, call: ApiCall, exchange: Exchange, answer: Answer, policy: Policy) -> int | None:
-    """Returns how many records became FAILED; None where the call's lease had run out."""
-    if not close_call(call, batch, exchange, answer, policy):
-        return None
-    _settle_list(batch, answer, policy)
-    return _settle_records(batch, answer, policy) if batch.claim is not None else 0
-
-
-#: Rows changed in one statement.
-SLICE = 1000
-_SOUND_LIST = Q(customer_list__status=CustomerList.Status.ACTIVE)
-_READ_LIST = _SOUND_LIST & ~Q(customer_list__identifier_key="")
-#: What parked memberships wait for, as `why_waiting` says it of one; each row fits one of these at most.
-WAITS_FOR: tuple[tuple[Q, tuple[str, str]], ...] = (
-    *((Q(customer_list__status=status), trouble) for status, trouble in LIST_TROUBLES.items()),
-    (_SOUND_LIST & Q(customer_list__identifier_key=""), REASONS["list_unread"]),
-    (_READ_LIST & Q(is_member=True, customer__state=State.FAILED), REASONS["customer_failed"]),
-    (_READ_LIST & Q(is_member=True, customer__state=State.EXCLUDED), REASONS["customer_excluded"]),
-    (_READ_LIST & Q(customer__state__in=[State.PENDING, State.SENDING]), REASONS["customer_waiting"]),
-)
+def _write_down(finished: Sequence[Finished]) -> dict[int, int]:
+    """Returns how many records became FAILED in each call; calls whose lease had run out are left out."""
+    ours = [each for each in finished if close_call(each.call, each.batch, each.exchange, each.answer, each.policy)]
+    RecordResult.objects.bulk_create(
+        result for each in ours for result in results_of(each.call, each.batch, each.answer)
+    )
+    for each in ours:
+        settle_list(each.batch, each.answer, each.policy)
+    return _settle_records(ours)
 
 
 # The records
 
 
-def _settle_records(batch: Batch, answer: Answer, policy: Policy) -> int:
-    """Returns how many records became FAILED."""
-    pks_by_verdict: dict[Verdict, list[int]] = defaultdict(list)
+def _settle_records(finished: Sequence[Finished]) -> dict[int, int]:
+    """Returns how many records became FAILED in each call."""
     now = timezone.now()
-    for record, record_answer in zip(batch.records, answer.records, strict=True):
-        pks_by_verdict[_verdict(record, record_answer, policy, batch, now)].append(record.pk)
-    accepted = rejected = 0
-    for verdict, pks in pks_by_verdict.items():
-        if verdict.state == State.SYNCED:
-            accepted += _settle_accepted(batch, pks, now)
+    accepted_of_run: Counter[int | None] = Counter()
+    rejected_of_run: Counter[int | None] = Counter()
+    failed: dict[int, int] = {}
+    accepted: dict[Alike, dict[UUID, list[Any]]] = defaultdict(dict)
+    for each in finished:
+        taken, refused = _sorted_by_verdict(each, now)
+        if each.batch.claim is not None and taken:
+            alike = Alike(each.batch.model, each.batch.endpoint, each.batch.run_id)
+            _send_again_whose_customer_changed(each.batch, taken, now)
+            accepted[alike][each.batch.claim.token] = taken
+        failed[each.call.pk] = sum(_settle_refused(each.batch, verdict, pks, now) for verdict, pks in refused.items())
+        rejected_of_run[each.batch.run_id] += failed[each.call.pk]
+    for alike, records in accepted.items():
+        accepted_of_run[alike.run_id] += _settle_accepted(alike, records, now)
+    for run_id in accepted_of_run.keys() | rejected_of_run.keys():
+        if run_id is not None:
+            note_outcomes(run_id, accepted=accepted_of_run[run_id], rejected=rejected_of_run[run_id])
+    return failed
+
+
+def _sorted_by_verdict(finished: Finished, now: datetime) -> tuple[list[Any], dict[Verdict, list[int]]]:
+    """The records that Blueshift took, and by verdict the primary keys of the others."""
+    taken = []
+    refused: dict[Verdict, list[int]] = defaultdict(list)
+    for record, answer in zip(finished.batch.records, finished.answer.records, strict=True):
+        if answer.outcome == RecordOutcome.ACCEPTED:
+            taken.append(record)
         else:
-            settled = _settle_refused(batch, verdict, pks, now)
-            rejected += settled if verdict.state == State.FAILED else 0
-    if batch.run_id is not None:
-        note_outcomes(batch.run_id, accepted=accepted, rejected=rejected)
-    return rejected
+            refused[_verdict(record, answer, finished.policy, finished.batch, now)].append(record.pk)
+    return taken, refused
 
 
 def _verdict(record: Any, answer: RecordAnswer, policy: Policy, batch: Batch, now: datetime) -> Verdict:
-    if answer.outcome == RecordOutcome.ACCEPTED:
-        return Verdict(State.SYNCED)
     if answer.outcome == RecordOutcome.REJECTED:
         return Verdict(State.FAILED, answer.code, answer.message)
     if policy.list_status is not None and batch.customer_list is not None:
@@ -144,19 +180,19 @@ def _delay(attempts: int, policy: Policy) -> float:
     return backoff_seconds(attempts) if policy.uses_attempt else policy.pause_seconds
 
 
-def _ours(batch: Batch, pks: Sequence[int]) -> QuerySet[Any]:
-    assert batch.claim is not None  # noqa: S101 - for the type checker
-    queryset: QuerySet[Any] = batch.model.objects.using(router.db_for_write(batch.model)).filter(
-        pk__in=pks, claim_token=batch.claim.token
+def _claimed(model: type[Any], pks: Iterable[int], tokens: Iterable[UUID]) -> QuerySet[Any]:
+    queryset: QuerySet[Any] = model.objects.using(router.db_for_write(model)).filter(
+        pk__in=list(pks), claim_token__in=list(tokens)
     )
     return queryset
 
 
-def _settle_accepted(batch: Batch, pks: Sequence[int], now: datetime) -> int:
-    """Records that Blueshift took. Those changed or asked for again meanwhile go on waiting, for another run."""
-    _send_again_whose_customer_changed(batch, pks, now)
-    unchanged = _ours(batch, pks).filter(version=F("claimed_version"), run_id=batch.run_id)
-    in_step = unchanged.update(
+def _settle_accepted(alike: Alike, records: dict[UUID, list[Any]], now: datetime) -> int:
+    """Records that Blueshift took, by claim. Those changed or asked for again meanwhile wait on, for another run."""
+    pks = [record.pk for taken in records.values() for record in taken]
+    ours = _claimed(alike.model, pks, records)
+    known = _known_membership(alike.endpoint)
+    in_step = ours.filter(version=F("claimed_version"), run_id=alike.run_id).update(
         state=State.SYNCED,
         synced_version=F("claimed_version"),
         synced_fingerprint=F("fingerprint"),
@@ -167,33 +203,35 @@ def _settle_accepted(batch: Batch, pks: Sequence[int], now: datetime) -> int:
         batch_limit=None,
         error_code="",
         error_message="",
-        **_known_membership(batch),
+        **known,
         **RELEASED,
     )
     changed = 0
     if in_step < len(pks):
-        changed = _ours(batch, pks).update(
+        changed = ours.update(
             **next_state(now, waiting_since=Value(now)),
             synced_version=F("claimed_version"),
             synced_at=now,
-            run_id=Case(When(run_id=batch.run_id, then=Value(None)), default=F("run_id")),
-            **_known_membership(batch),
+            run_id=Case(When(run_id=alike.run_id, then=Value(None)), default=F("run_id")),
+            **known,
             **RELEASED,
         )
-    _remember_identifiers(batch, pks)
-    if batch.model is Customer:
-        _wake_memberships(pks, now)
+    if alike.endpoint == ApiCall.Endpoint.LIST_ADD:
+        _remember_identifiers(record for taken in records.values() for record in taken)
+    if alike.model is Customer:
+        wake_memberships_of(pks, now)
     return in_step + changed
 
 
 def _settle_refused(batch: Batch, verdict: Verdict, pks: Sequence[int], now: datetime) -> int:
-    """Records that Blueshift didn't take. One that was changed meanwhile is tried as it is now."""
-    unchanged = _ours(batch, pks).filter(version=F("claimed_version"), run_id=batch.run_id)
+    """Records that Blueshift didn't take; one that was changed meanwhile is tried as it is now. Returns the FAILED."""
+    assert batch.claim is not None  # noqa: S101 - for the type checker
+    ours = _claimed(batch.model, pks, [batch.claim.token])
     parked = verdict.state == State.PENDING and verdict.due_at is None
     ended: dict[str, Any] = {"waiting_since": None} if verdict.state == State.FAILED else {}
     if parked:
         ended = {"run": None}
-    settled = unchanged.update(
+    settled = ours.filter(version=F("claimed_version"), run_id=batch.run_id).update(
         state=verdict.state,
         error_code=verdict.code[:64],
         error_message=verdict.message,
@@ -204,98 +242,35 @@ def _settle_refused(batch: Batch, verdict: Verdict, pks: Sequence[int], now: dat
         **RELEASED,
     )
     if settled < len(pks):
-        _ours(batch, pks).update(**next_state(now), **RELEASED)
+        ours.update(**next_state(now), **RELEASED)
     if parked and batch.run_id is not None:
         note_parked(batch.run_id, settled)
-    return settled
+    return settled if verdict.state == State.FAILED else 0
 
 
 # Memberships
 
 
-def _send_again_whose_customer_changed(batch: Batch, pks: Sequence[int], now: datetime) -> None:
+def _send_again_whose_customer_changed(batch: Batch, records: Sequence[Any], now: datetime) -> None:
     """A customer may have got another identifier while the list call was in flight: then it may have meant nobody."""
-    if batch.customer_list is None:
+    if batch.customer_list is None or batch.claim is None:
         return
-    at_claim = {record.pk: record.customer.version for record in batch.records}
-    versions = ListMembership.objects.filter(pk__in=pks).values_list("pk", "customer__version")
+    at_claim = {record.pk: record.customer.version for record in records}
+    versions = ListMembership.objects.filter(pk__in=list(at_claim)).values_list("pk", "customer__version")
     changed = [pk for pk, version in versions if version != at_claim[pk]]
-    _ours(batch, changed).update(**next_state(now), **RELEASED)
+    _claimed(batch.model, changed, [batch.claim.token]).update(**next_state(now), **RELEASED)
 
 
-def _known_membership(batch: Batch) -> dict[str, Any]:
-    return {"synced_is_member": batch.endpoint == ApiCall.Endpoint.LIST_ADD} if batch.customer_list else {}
+def _known_membership(endpoint: ApiCall.Endpoint) -> dict[str, Any]:
+    is_list_call = endpoint in {ApiCall.Endpoint.LIST_ADD, ApiCall.Endpoint.LIST_REMOVE}
+    return {"synced_is_member": endpoint == ApiCall.Endpoint.LIST_ADD} if is_list_call else {}
 
 
-def _remember_identifiers(batch: Batch, pks: Sequence[int]) -> None:
+def _remember_identifiers(added: Iterable[ListMembership]) -> None:
     """Keeps the identifier under which each customer was put on the list, for the day when it changes."""
-    if batch.endpoint != ApiCall.Endpoint.LIST_ADD:
-        return
-    accepted = set(pks)
     new = [
         ListMembership(pk=record.pk, synced_identifier=record.identifier)
-        for record in batch.records
-        if record.pk in accepted and record.synced_identifier != record.identifier
+        for record in added
+        if record.synced_identifier != record.identifier
     ]
     ListMembership.objects.bulk_update(new, ["synced_identifier"])
-
-
-def _wake_memberships(customer_pks: Sequence[int], now: datetime) -> None:
-    """The memberships that waited for these customers are due, and those that lacked an identifier may have it now."""
-    memberships = ListMembership.objects.filter(customer__in=customer_pks)
-    wake_parked(memberships, now)
-    nameless = memberships.filter(state=State.FAILED, error_code="identifier_missing")
-    nameless.update(state=State.PENDING, due_at=now, waiting_since=now, error_code="", error_message="", run=None)
-
-
-@gives_way
-def wake_parked(memberships: QuerySet[ListMembership], now: datetime) -> int:
-    """Makes those memberships due that were parked and have nothing to wait for any more."""
-    readable = Q(customer_list__status=CustomerList.Status.ACTIVE) & ~Q(customer_list__identifier_key="")
-    parked = memberships.filter(readable, state=State.PENDING, due_at=None)
-    at_rest = Q(customer__state=State.SYNCED) | Q(is_member=False, customer__state__in=STATES_OF_NO_CHANGE)
-    free = parked.filter(at_rest).values_list("pk", flat=True)
-    return ListMembership.objects.filter(pk__in=list(free)).update(due_at=now, error_code="", error_message="")
-
-
-def explain_parked() -> None:
-    """Has every parked membership say what it waits for now; that may have changed since it was parked."""
-    for waits_for, (code, message) in WAITS_FOR:
-        parked = ListMembership.objects.filter(waits_for, state=State.PENDING, due_at=None).exclude(error_code=code)
-        while pks := list(parked.values_list("pk", flat=True)[:SLICE]):
-            ListMembership.objects.filter(pk__in=pks).update(error_code=code, error_message=message)
-
-
-# The list
-
-
-def _settle_list(batch: Batch, answer: Answer, policy: Policy) -> None:
-    if batch.customer_list is None:
-        return
-    rows = CustomerList.objects.filter(pk=batch.customer_list.pk)
-    if policy.list_status is not None:
-        code, message = LIST_TROUBLES[policy.list_status]
-        rows.update(status=policy.list_status, error_code=code, error_message=message)
-    elif answer.outcome != CallOutcome.ANSWERED:
-        rows.update(error_code=answer.code[:64], error_message=answer.message)
-    elif batch.request.endpoint == Endpoint.LIST_READ:
-        rows.update(**_list_columns(answer.data))
-        wake_parked(ListMembership.objects.filter(customer_list__in=rows), timezone.now())
-    else:
-        rows.exclude(error_code="").update(error_code="", error_message="")
-
-
-def _list_columns(data: Any) -> dict[str, Any]:
-    """What "read list" says of a list. Its name comes back as `filename`."""
-    identifier_key = str(data.get("source", ""))
-    known = identifier_key in CustomerList.IdentifierKey.values
-    user_count = data.get("user_count")
-    return {
-        "name": str(data.get("filename") or data.get("name") or "")[:255],
-        "identifier_key": identifier_key if known else "",
-        "user_count": user_count if isinstance(user_count, int) and user_count >= 0 else None,
-        "read_at": timezone.now(),
-        **({"read_due_at": None} if known else {}),
-        "error_code": "" if known else "list_source_unknown",
-        "error_message": "" if known else "Blueshift doesn't say by which identifier this list knows its customers.",
-    }

@@ -14,11 +14,11 @@ from django.utils import timezone
 from ..client import Answer, BlueshiftClient, CallOutcome, find_customer, read_answer
 from ..models import ApiCall, Customer, SendingStop
 from ..signals import sending_resumed, sending_stopped
-from .audit import open_call
+from .audit import open_calls
 from .batches import Batch
 from .redis import account_digest
-from .settle import settle
-from .throttle import reserve_call
+from .settle import Finished, settle
+from .throttle import reserve_calls
 
 logger = logging.getLogger(__name__)
 
@@ -74,12 +74,12 @@ def _claim_probe(stop: SendingStop) -> bool:
 def probe(client: BlueshiftClient, job_id: str = "") -> tuple[ApiCall, Answer]:
     """Asks Blueshift something that changes nothing, on the record as every call. A good key ends the stop."""
     batch = Batch(find_customer(PROBE_EMAIL), run_id=None, model=Customer)
-    reserve_call(longest_wait=0)
+    reserve_calls(1, longest_wait=0)
     http_call = client.prepare(batch.request)
-    call = open_call(batch, http_call, job_id)
+    [call] = open_calls([(batch, http_call)], job_id)
     exchange = client.send(http_call)
     answer = read_answer(batch.request, exchange)
-    settle(batch, call, exchange, answer)
+    settle([Finished(batch, call, exchange, answer)])
     if answer.outcome in KEY_IS_GOOD:
         stopped, _ = SendingStop.objects.filter(account=account_digest()).delete()
         if stopped:

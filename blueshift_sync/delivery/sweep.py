@@ -9,9 +9,9 @@ from django.utils import timezone
 from ..exceptions import RedisUnavailable
 from ..models import ListMembership
 from .drain import seconds_until_due
+from .parking import explain_parked, wake_parked
 from .recover import close_orphaned_calls, recover_expired_claims
 from .runs import finish_runs
-from .settle import explain_parked, wake_parked
 from .wake import wake_again
 
 logger = logging.getLogger(__name__)

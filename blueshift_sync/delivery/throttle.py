@@ -13,17 +13,19 @@ from .redis import account_key, redis_connection, redis_errors_named
 #: clock sees no more than five in any second even where one call is 40 ms late.
 USED_SHARE = 0.96
 
-#: KEYS[1]: the clock, in microseconds. ARGV: the interval and the longest wait, in microseconds.
-#: Returns the wait in microseconds, or -1 where it would be longer than allowed: then nothing was taken.
+#: KEYS[1]: the clock, in microseconds. ARGV: the interval and the longest wait, in microseconds; how many turns.
+#: Returns the wait for the first of them, in microseconds, and how many were taken: no more than the wait allows.
 _RESERVE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local turn = math.max(now, tonumber(redis.call('GET', KEYS[1]) or '0'))
+local interval, longest, turns = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local wait = turn - now
-if wait > tonumber(ARGV[2]) then return -1 end
-local after = turn + tonumber(ARGV[1])
+if wait > longest then return {0, 0} end
+if interval > 0 then turns = math.min(turns, math.floor((longest - wait) / interval) + 1) end
+local after = turn + turns * interval
 redis.call('SET', KEYS[1], string.format('%.0f', after), 'PX', math.ceil((after - now) / 1000) + 1000)
-return string.format('%.0f', wait)
+return {string.format('%.0f', wait), turns}
 """
 
 #: As above; ARGV[1]: for how long nobody may call, in microseconds.
@@ -35,19 +37,23 @@ redis.call('SET', KEYS[1], string.format('%.0f', turn), 'PX', math.ceil((turn - 
 """
 
 
-def reserve_call(longest_wait: float) -> float | None:
-    """Takes the next free moment for a call. Returns the seconds until then.
+def reserve_calls(count: int, longest_wait: float) -> list[float]:
+    """Takes the next free moments for so many calls. Returns the seconds until each.
 
-    None: it is further away than `longest_wait` seconds (sending is paused, or many workers wait), and was not taken.
-    Raises RedisUnavailable: without the clock nothing may be sent.
+    Those further away than `longest_wait` seconds (sending is paused, or many workers wait) are left out, and not
+    taken. Raises RedisUnavailable: without the clock nothing may be sent.
     """
     rate = app_settings().CALLS_PER_SECOND
     interval = 0 if rate is None else round(1_000_000 / (rate * USED_SHARE))
+    longest = round(longest_wait * 1_000_000)
     with redis_errors_named():
-        wait = int(
-            redis_connection().eval(_RESERVE, 1, account_key("throttle"), interval, round(longest_wait * 1_000_000))
-        )
-    return None if wait < 0 else wait / 1_000_000
+        wait, taken = redis_connection().eval(_RESERVE, 1, account_key("throttle"), interval, longest, count)
+    return [(int(wait) + turn * interval) / 1_000_000 for turn in range(taken)]
+
+
+def reserve_call(longest_wait: float) -> float | None:
+    """As `reserve_calls`, for one call: the seconds until its moment, or None."""
+    return next(iter(reserve_calls(1, longest_wait)), None)
 
 
 def pause_calls(seconds: float) -> None:

@@ -16,13 +16,11 @@ from django.utils import timezone
 
 from blueshift_sync import services
 from blueshift_sync.client import Answer, CallOutcome, Exchange, RecordAnswer, RecordOutcome
-from blueshift_sync.delivery.audit import open_call
-from blueshift_sync.delivery.batches import customers_batch
-from blueshift_sync.delivery.claim import claim_customers, claim_memberships
 from blueshift_sync.delivery.connection import make_client
+from blueshift_sync.delivery.customers import customers_batch
 from blueshift_sync.delivery.recover import recover_expired_claims
-from blueshift_sync.delivery.settle import settle
 from blueshift_sync.models import Customer, ListMembership
+from tests.delivery.one_call import claim_customers, claim_memberships, open_call, settle
 from tests.factories import make_customer, make_membership, make_run
 from tests.waiting import wait_until
 

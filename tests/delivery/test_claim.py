@@ -10,9 +10,10 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from blueshift_sync.delivery.claim import Claim, claim_customers, claim_memberships, release
+from blueshift_sync.delivery.claim import Claim, release
 from blueshift_sync.models import Customer, CustomerList, ListMembership, SyncRun
 from tests.delivery.conftest import RunForChanges
+from tests.delivery.one_call import claim_customers, claim_memberships
 from tests.factories import make_customer, make_list, make_membership, make_run
 
 pytestmark = pytest.mark.django_db

@@ -12,11 +12,11 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from blueshift_sync.delivery.claim import claim_customers, claim_memberships
 from blueshift_sync.delivery.drain import seconds_until_due
 from blueshift_sync.delivery.recover import recover_expired_claims
 from blueshift_sync.delivery.sweep import sweep
 from blueshift_sync.models import Customer, ListMembership
+from tests.delivery.one_call import claim_customers, claim_memberships
 from tests.factories import make_customer, make_list, make_run
 
 DUE_CUSTOMERS = 80_000

@@ -11,16 +11,14 @@ from django.utils import timezone
 
 from blueshift_sync import services
 from blueshift_sync.client import Answer, CallOutcome, Exchange, RecordAnswer, RecordOutcome
-from blueshift_sync.delivery.audit import open_call
-from blueshift_sync.delivery.batches import customers_batch
-from blueshift_sync.delivery.claim import claim_customers
 from blueshift_sync.delivery.connection import make_client
+from blueshift_sync.delivery.customers import customers_batch
 from blueshift_sync.delivery.drain import drain
 from blueshift_sync.delivery.recover import recover_expired_claims
-from blueshift_sync.delivery.settle import settle
 from blueshift_sync.delivery.sweep import sweep
 from blueshift_sync.models import ApiCall, Customer, RecordResult, SyncRun
 from tests.delivery.conftest import RunForChanges
+from tests.delivery.one_call import claim_customers, open_call, settle
 from tests.factories import make_call, make_customer, make_membership, make_run
 
 pytestmark = pytest.mark.django_db

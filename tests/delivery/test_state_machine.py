@@ -28,17 +28,18 @@ from hypothesis.stateful import (
 
 from blueshift_sync import services
 from blueshift_sync.client import Answer, CallOutcome, Exchange, RecordAnswer, RecordOutcome
-from blueshift_sync.delivery.audit import open_call
-from blueshift_sync.delivery.batches import Batch, customers_batch, memberships_batch
-from blueshift_sync.delivery.claim import claim_customers, claim_memberships, release
+from blueshift_sync.delivery.batches import Batch
+from blueshift_sync.delivery.claim import release
 from blueshift_sync.delivery.connection import make_client
+from blueshift_sync.delivery.customers import customers_batch
+from blueshift_sync.delivery.memberships import memberships_batch
 from blueshift_sync.delivery.recover import recover_expired_claims
 from blueshift_sync.delivery.runs import waiting_in
-from blueshift_sync.delivery.settle import settle
 from blueshift_sync.delivery.sweep import sweep
 from blueshift_sync.models import ApiCall, Customer, ListMembership, SyncRun
 from blueshift_sync.models.fields import EmailKeyField
 from tests.delivery.blueshift_store import Store
+from tests.delivery.one_call import claim_customers, claim_memberships, open_call, settle
 from tests.factories import make_customer, make_list, make_membership
 
 State = Customer.State

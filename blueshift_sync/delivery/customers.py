@@ -1,0 +1,110 @@
+"""Customers on their way: claiming them, and the call that carries them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..client import customers_bulk
+from ..conf import app_settings
+from ..models import Customer, SyncRun, SyncState
+from .batches import Batch
+from .claim import Claim, RunForChanges, due, give_back, into_calls, locked, mirror, refuse, take
+from .locks import gives_way
+
+#: The columns that are read of a customer that is sent: a million of them pass through.
+COLUMNS = (
+    "customer_id",
+    "email",
+    "email_key",
+    "uuid",
+    "firstname",
+    "lastname",
+    "attributes",
+    "subscription_groups",
+    "version",
+    "attempts",
+    "batch_limit",
+    "run_id",
+)
+#: What is said of a customer without identifier.
+NO_IDENTIFIER = (
+    "identifier_missing",
+    "Neither customer ID nor e-mail: Blueshift needs one of them to know the customer.",
+)
+
+
+def claim_customers(name_run: RunForChanges, calls: int) -> list[Claim]:
+    """Takes the customers for up to so many calls. Empty: none is due that can be sent.
+
+    `name_run` names the run for records that nobody asked for by name; it is asked inside of the claim's transaction.
+    """
+    while claims := _claim(name_run, calls):
+        _give_back_contested(claims)
+        if sendable := [claim for claim in claims if claim.records]:
+            return sendable
+    return []
+
+
+def customers_batch(claim: Claim) -> Batch:
+    """The call that creates or updates the claimed customers."""
+    request = customers_bulk([record.payload for record in claim.records if isinstance(record, Customer)])
+    return Batch(request, claim.run_id, Customer, claim)
+
+
+@gives_way
+def _claim(name_run: RunForChanges, calls: int) -> list[Claim]:
+    size = app_settings().CUSTOMERS_PER_CALL
+    rows = locked(due(Customer)).only(*COLUMNS)[: size * calls]
+    claims = take(Customer, into_calls(rows, size, calls), SyncRun.Kind.CUSTOMERS, name_run)
+    seen: set[str] = set()
+    for claim in claims:
+        records = [record for record in claim.records if isinstance(record, Customer)]
+        claim.records = _first_of_each_email(_sendable(claim, records), seen)
+        give_back(Customer, claim, records)
+    return claims
+
+
+def _sendable(claim: Claim, records: Sequence[Customer]) -> list[Customer]:
+    """The records that Blueshift could match to anybody. The others are FAILED."""
+    nameless = [record.pk for record in records if not record.identifier]
+    refuse(claim, Customer, nameless, *NO_IDENTIFIER)
+    return [record for record in records if record.identifier]
+
+
+def _first_of_each_email(customers: Sequence[Customer], seen: set[str]) -> list[Customer]:
+    """Of customers that only their e-mail identifies, one for each address: two at a time would collide."""
+    kept = []
+    for customer in customers:
+        if not customer.customer_id:
+            if customer.email_key in seen:
+                continue
+            seen.add(customer.email_key)
+        kept.append(customer)
+    return kept
+
+
+def _give_back_contested(claims: Sequence[Claim]) -> None:
+    """Returns the customers that another call is carrying under the same e-mail address.
+
+    Looked at after the claims are committed: of two workers at least the later one sees the other.
+    """
+    emails = {
+        record.email_key
+        for claim in claims
+        for record in claim.records
+        if isinstance(record, Customer) and not record.customer_id
+    }
+    if not emails:
+        return
+    elsewhere = set(
+        Customer.objects.using(mirror())
+        .filter(state=SyncState.State.SENDING, customer_id=None, email_key__in=emails)
+        .exclude(claim_token__in=[claim.token for claim in claims])
+        .values_list("email_key", flat=True)
+    )
+    if not elsewhere:
+        return
+    for claim in claims:
+        customers = [record for record in claim.records if isinstance(record, Customer)]
+        claim.records = [record for record in customers if record.customer_id or record.email_key not in elsewhere]
+        give_back(Customer, claim, customers)

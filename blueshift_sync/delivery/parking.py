@@ -1,0 +1,99 @@
+"""Parked memberships: those that have to wait for their customer or their list.
+
+They are PENDING and have no due time; their error code says what they wait for. Whatever they wait for frees them when
+it comes, and the sweep those that were missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.db.models import Q, QuerySet
+
+from ..models import CustomerList, ListMembership, SyncState
+from .locks import gives_way
+from .policy import LIST_TROUBLES
+
+State = SyncState.State
+#: Rows changed in one statement.
+SLICE = 1000
+
+#: The states of a customer who may never be sent again.
+STATES_OF_NO_CHANGE = (State.FAILED, State.EXCLUDED)
+#: What a membership waits for, by code, as a code and a sentence.
+REASONS = {
+    code: (code, message)
+    for code, message in (
+        ("list_unread", "The list is read from Blueshift first, to know its identifier."),
+        ("customer_waiting", "The customer goes first; the membership follows when it is in step."),
+        ("customer_failed", "The customer failed; the membership follows when it is in step."),
+        ("customer_excluded", "The customer is excluded; the membership follows when it is in step."),
+    )
+}
+
+_SOUND_LIST = Q(customer_list__status=CustomerList.Status.ACTIVE)
+_READ_LIST = _SOUND_LIST & ~Q(customer_list__identifier_key="")
+_CUSTOMER_AT_REST = Q(customer__state=State.SYNCED) | Q(is_member=False, customer__state__in=STATES_OF_NO_CHANGE)
+#: What parked memberships wait for, as `why_waiting` says it of one; each row fits one of these at most.
+WAITS_FOR: tuple[tuple[Q, tuple[str, str]], ...] = (
+    *((Q(customer_list__status=status), trouble) for status, trouble in LIST_TROUBLES.items()),
+    (_SOUND_LIST & Q(customer_list__identifier_key=""), REASONS["list_unread"]),
+    (_READ_LIST & Q(is_member=True, customer__state=State.FAILED), REASONS["customer_failed"]),
+    (_READ_LIST & Q(is_member=True, customer__state=State.EXCLUDED), REASONS["customer_excluded"]),
+    (_READ_LIST & Q(customer__state__in=[State.PENDING, State.SENDING]), REASONS["customer_waiting"]),
+)
+
+
+def why_waiting(membership: ListMembership) -> tuple[str, str] | None:
+    """For what a membership has to wait, as a code and a sentence; None when it can be sent.
+
+    The customer goes first, for its identifier may be about to change. A removal doesn't wait for one who may never be
+    sent again.
+    """
+    status = CustomerList.Status(membership.customer_list.status)
+    if status != CustomerList.Status.ACTIVE:
+        return LIST_TROUBLES[status]
+    if not membership.customer_list.identifier_key:
+        return REASONS["list_unread"]
+    state = membership.customer.state
+    if state == State.SYNCED or (not membership.is_member and state in STATES_OF_NO_CHANGE):
+        return None
+    match state:
+        case State.FAILED:
+            return REASONS["customer_failed"]
+        case State.EXCLUDED:
+            return REASONS["customer_excluded"]
+        case _:
+            return REASONS["customer_waiting"]
+
+
+def wake_memberships_of(customer_pks: Sequence[int], now: datetime) -> None:
+    """The memberships that waited for these customers are due, and those that lacked an identifier may have it now."""
+    theirs = ListMembership.objects.filter(customer__in=customer_pks)
+    parked = Q(state=State.PENDING, due_at=None)
+    nameless = Q(state=State.FAILED, error_code="identifier_missing")
+    waiting = list(theirs.filter(parked | nameless).values_list("pk", flat=True))
+    if not waiting:
+        return
+    memberships = ListMembership.objects.filter(pk__in=waiting)
+    wake_parked(memberships, now)
+    memberships.filter(nameless).update(
+        state=State.PENDING, due_at=now, waiting_since=now, error_code="", error_message="", run=None
+    )
+
+
+@gives_way
+def wake_parked(memberships: QuerySet[ListMembership], now: datetime) -> int:
+    """Makes those memberships due that were parked and have nothing to wait for any more."""
+    parked = memberships.filter(_READ_LIST & _CUSTOMER_AT_REST, state=State.PENDING, due_at=None)
+    free = list(parked.values_list("pk", flat=True))
+    return ListMembership.objects.filter(pk__in=free).update(due_at=now, error_code="", error_message="")
+
+
+def explain_parked() -> None:
+    """Has every parked membership say what it waits for now; that may have changed since it was parked."""
+    for waits_for, (code, message) in WAITS_FOR:
+        parked = ListMembership.objects.filter(waits_for, state=State.PENDING, due_at=None).exclude(error_code=code)
+        while pks := list(parked.values_list("pk", flat=True)[:SLICE]):
+            ListMembership.objects.filter(pk__in=pks).update(error_code=code, error_message=message)

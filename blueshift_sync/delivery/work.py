@@ -1,0 +1,85 @@
+"""What is due, as batches: customers and memberships by turns, so that neither waits for the other."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from math import ceil
+
+from django.utils import timezone
+
+from ..models import SyncRun
+from .batches import Batch
+from .claim import release
+from .customers import claim_customers, customers_batch
+from .lists import claim_list_to_read, give_up_reading, list_reading
+from .memberships import claim_memberships, memberships_batch
+from .runs import close_run
+
+#: Seconds for which a kind of work isn't asked for again after it had none, while there is other work.
+IDLE = 0.5
+
+Take = Callable[[int], list[Batch]]
+
+
+class Work:
+    """Where one drain gets its batches from, and the runs that it makes for what changed by itself."""
+
+    def __init__(self) -> None:
+        self._kinds: deque[Take] = deque([self._customers, self._memberships])
+        self._idle_until: dict[Take, float] = {}
+        self._own_runs: dict[SyncRun.Kind, int] = {}
+
+    def take(self, calls: int, *, is_urgent: bool) -> list[Batch]:
+        """Batches for up to so many calls, shared out among the kinds of work.
+
+        `is_urgent`: there is no other work, so every kind is asked.
+        """
+        now = time.monotonic()
+        asked = [kind for kind in self._kinds if is_urgent or self._idle_until.get(kind, now) <= now]
+        self._kinds.rotate()
+        taken: list[Batch] = []
+        for number, kind in enumerate(asked):
+            share = ceil((calls - len(taken)) / (len(asked) - number))
+            if share == 0:
+                break
+            batches = kind(share)
+            if not batches:
+                self._idle_until[kind] = now + IDLE
+            taken += batches
+        return taken
+
+    def owns(self, run_id: int | None) -> bool:
+        """Whether this is a run of this drain's own, which ends with it."""
+        return run_id in self._own_runs.values()
+
+    def close(self) -> None:
+        """No more is taken: the runs of this drain's own are complete."""
+        for run_id in self._own_runs.values():
+            close_run(run_id)
+
+    def _customers(self, calls: int) -> list[Batch]:
+        return [customers_batch(claim) for claim in claim_customers(self._name_run, calls)]
+
+    def _memberships(self, calls: int) -> list[Batch]:
+        unread = claim_list_to_read()
+        if unread is not None:
+            return [list_reading(unread, self._name_run(SyncRun.Kind.LISTS))]
+        return [memberships_batch(claim) for claim in claim_memberships(self._name_run, calls)]
+
+    def _name_run(self, kind: SyncRun.Kind) -> int:
+        """The run of this drain for what changed by itself; made when first needed."""
+        # The claim that made it may have been taken back.
+        if not SyncRun.objects.filter(pk=self._own_runs.get(kind, 0)).exists():
+            run = SyncRun.objects.create(kind=kind, trigger=SyncRun.Trigger.SIGNAL, heartbeat_at=timezone.now())
+            self._own_runs[kind] = run.pk
+        return self._own_runs[kind]
+
+
+def give_up(batch: Batch) -> None:
+    """The batch is not sent: what it carries is due as before."""
+    if batch.claim is not None:
+        release(batch.model, batch.claim)
+    elif batch.customer_list is not None:
+        give_up_reading(batch.customer_list)
