@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from django.db import connections, router, transaction
+from django.db import router, transaction
 
-from ..client import Answer, Exchange, HttpCall, RecordOutcome
+from ..client import Answer, Exchange, HttpCall, RecordAnswer, RecordOutcome
 from ..models import ApiCall, ListMembership, RecordResult
 from .batches import Batch
 from .policy import Policy
 from .redaction import Redaction
 from .runs import note_calls
+from .statements import insert_rows, update_rows
+
+#: The columns of a result, as they are written.
+RESULT_COLUMNS = (
+    "call",
+    "customer",
+    "membership",
+    "position",
+    "identifier",
+    "version",
+    "outcome",
+    "code",
+    "message",
+    "details",
+)
 
 
 def open_calls(to_open: Sequence[tuple[Batch, HttpCall]], job_id: str) -> list[ApiCall]:
@@ -22,9 +37,8 @@ def open_calls(to_open: Sequence[tuple[Batch, HttpCall]], job_id: str) -> list[A
     using = router.db_for_write(ApiCall)
     with transaction.atomic(using=using, durable=True):
         note_calls(Counter(call.run_id for call in calls if call.run_id is not None))
-        if connections[using].features.can_return_rows_from_bulk_insert:
-            return ApiCall.objects.using(using).bulk_create(calls)
         for call in calls:
+            # Not bulk_create: on PostgreSQL it would make arrays of the bodies, which takes several times as long.
             call.save(using=using, force_insert=True)
     return calls
 
@@ -37,7 +51,7 @@ def _opened(batch: Batch, http_call: HttpCall, job_id: str) -> ApiCall:
         method=http_call.method,
         url=http_call.url,
         request_headers=http_call.audit_headers,
-        request_body=Redaction.of(batch.request).of_request(batch.request),
+        request_body=Redaction.of(batch.request.payload).of_request(batch.request),
         attempt=batch.claim.attempt if batch.claim else 1,
         record_count=len(batch.records),
         job_id=job_id,
@@ -51,7 +65,7 @@ def close_call(call: ApiCall, batch: Batch, exchange: Exchange, answer: Answer, 
     False: somebody else has closed the call meanwhile, taking this worker for dead. Its records aren't ours any more;
     the answer is kept all the same.
     """
-    redaction = Redaction.of(batch.request)
+    redaction = Redaction.of(batch.request.payload)
     received: dict[str, Any] = {
         "status_code": exchange.status,
         "response_headers": exchange.headers,
@@ -60,16 +74,16 @@ def close_call(call: ApiCall, batch: Batch, exchange: Exchange, answer: Answer, 
         "duration_ms": exchange.duration_ms,
     }
     call.state = policy.call_state or _state_by_records(answer)
-    closed = ApiCall.objects.filter(pk=call.pk, state=ApiCall.State.OPEN).update(
-        state=call.state,
-        error_code=answer.code,
-        error=redaction.of_text(exchange.error or answer.message),
-        error_count=sum(record.outcome != RecordOutcome.ACCEPTED for record in answer.records),
-        **received,
-    )
-    if not closed:
-        ApiCall.objects.filter(pk=call.pk).update(**received)
-    return bool(closed)
+    judged = {
+        "state": call.state,
+        "error_code": answer.code,
+        "error": redaction.of_text(exchange.error or answer.message),
+        "error_count": sum(record.outcome != RecordOutcome.ACCEPTED for record in answer.records),
+    }
+    if update_rows(ApiCall, [call.pk], judged | received, state=ApiCall.State.OPEN):
+        return True
+    update_rows(ApiCall, [call.pk], received)
+    return False
 
 
 def _state_by_records(answer: Answer) -> ApiCall.State:
@@ -79,30 +93,28 @@ def _state_by_records(answer: Answer) -> ApiCall.State:
     return ApiCall.State.PARTIAL if accepted else ApiCall.State.FAILED
 
 
-def results_of(call: ApiCall, batch: Batch, answer: Answer) -> list[RecordResult]:
-    """What became of each record of the call, to be written."""
-    redaction = Redaction.of(batch.request)
-    return [
-        RecordResult(
-            call=call,
-            position=position,
-            identifier=redaction.of_text(record.identifier),
-            version=record.version,
-            outcome=answered.outcome.value,
-            code=answered.code,
-            message=redaction.of_text(answered.message),
-            details=redaction.of_json(answered.details),
-            **record_columns(record),
+def write_results(answered: Iterable[tuple[ApiCall, Sequence[Any], Sequence[RecordAnswer], Redaction]]) -> None:
+    """Writes what became of each record of these calls. The records are as they were claimed."""
+    insert_rows(RecordResult, RESULT_COLUMNS, (row for each in answered for row in _results(*each)))
+
+
+def _results(
+    call: ApiCall, records: Sequence[Any], answers: Sequence[RecordAnswer], redaction: Redaction
+) -> Iterator[tuple[Any, ...]]:
+    for position, (record, answer) in enumerate(zip(records, answers, strict=True)):
+        is_membership = isinstance(record, ListMembership)
+        yield (
+            call.pk,
+            record.customer_id if is_membership else record.pk,
+            record.pk if is_membership else None,
+            position,
+            redaction.of_text(record.identifier),
+            record.claimed_version,
+            answer.outcome.value,
+            answer.code,
+            redaction.of_text(answer.message),
+            redaction.of_json(answer.details),
         )
-        for position, (record, answered) in enumerate(zip(batch.records, answer.records, strict=True))
-    ]
-
-
-def record_columns(record: Any) -> dict[str, Any]:
-    """The columns of a result that say whose it is."""
-    if isinstance(record, ListMembership):
-        return {"membership_id": record.pk, "customer_id": record.customer_id}
-    return {"customer_id": record.pk}
 
 
 def storable_text(body: bytes) -> str:

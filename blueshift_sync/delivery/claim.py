@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,9 +21,10 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from ..conf import app_settings
-from ..models import Customer, ListMembership, SyncRun, SyncState
+from ..models import Customer, SyncRun, SyncState
 from .locks import gives_way
 from .runs import note_outcomes
+from .statements import Column, update_rows
 
 RunForChanges = Callable[[SyncRun.Kind], int]
 
@@ -37,12 +38,12 @@ class Claim:
 
     token: uuid.UUID
     run_id: int
-    records: Sequence[Customer] | Sequence[ListMembership] = field(default_factory=list)
+    records: Sequence[Any]
 
     @property
     def attempt(self) -> int:
         """The number of this attempt for the record that was tried most often."""
-        return 1 + max(record.attempts for record in self.records)
+        return 1 + max(int(record.attempts) for record in self.records)
 
 
 def mirror() -> str:
@@ -61,9 +62,13 @@ def due(model: type[Any]) -> QuerySet[Any]:
 
 
 def locked(rows: QuerySet[Any]) -> QuerySet[Any]:
-    """`rows` under a lock until the transaction ends, without those that others hold where the database can tell."""
+    """`rows` under a lock until the transaction ends, without those that others hold where the database can tell.
+
+    With them comes `database_time`, by which leases are given: the clocks of two workers may differ.
+    """
     can_skip = connections[rows.db].features.has_select_for_update_skip_locked
-    return rows.select_for_update(skip_locked=can_skip)
+    timed: QuerySet[Any] = rows.annotate(database_time=Now())
+    return timed.select_for_update(skip_locked=can_skip)
 
 
 def into_calls(rows: Iterable[Any], size: int, calls: int) -> list[list[Any]]:
@@ -101,17 +106,17 @@ def take(model: type[Any], calls: Sequence[list[Any]], kind: SyncRun.Kind, name_
 
 
 def _lease(model: type[Any], claim: Claim) -> None:
-    model.objects.using(mirror()).filter(pk__in=[row.pk for row in claim.records]).update(
-        state=SyncState.State.SENDING,
-        claim_token=claim.token,
-        # By the database's clock, for those of two workers may differ.
-        claim_expires_at=Now() + timedelta(seconds=app_settings().LEASE_SECONDS),
-        claimed_version=F("version"),
-        synced_fingerprint="",  # from here on nobody knows what Blueshift holds, until it answers
-        error_code="",
-        error_message="",
-        run_id=claim.run_id,
-    )
+    values = {
+        "state": SyncState.State.SENDING.value,
+        "claim_token": claim.token,
+        "claim_expires_at": claim.records[0].database_time + timedelta(seconds=app_settings().LEASE_SECONDS),
+        "claimed_version": Column("version"),
+        "synced_fingerprint": "",  # from here on nobody knows what Blueshift holds, until it answers
+        "error_code": "",
+        "error_message": "",
+        "run": claim.run_id,
+    }
+    update_rows(model, [row.pk for row in claim.records], values)
 
 
 def give_back(model: type[Any], claim: Claim, claimed: Sequence[Any]) -> None:

@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
 
 from ..client import customers_bulk
 from ..conf import app_settings
 from ..models import Customer, SyncRun, SyncState
+from ..models.customers import CustomerObject
 from .batches import Batch
 from .claim import Claim, RunForChanges, due, give_back, into_calls, locked, mirror, refuse, take
 from .locks import gives_way
 
-#: The columns that are read of a customer that is sent: a million of them pass through.
-COLUMNS = (
-    "customer_id",
-    "email",
-    "email_key",
-    "uuid",
-    "firstname",
-    "lastname",
-    "attributes",
-    "subscription_groups",
-    "version",
-    "attempts",
-    "batch_limit",
-    "run_id",
-)
+
+@dataclass(eq=False)
+class ClaimedCustomer(CustomerObject):
+    """What is needed of a customer that is sent. Not the model: millions of them pass through."""
+
+    pk: int
+    customer_id: str | None
+    email: str
+    email_key: str
+    uuid: str
+    firstname: str | None
+    lastname: str | None
+    attributes: dict[str, Any]
+    subscription_groups: list[dict[str, Any]]
+    claimed_version: int
+    attempts: int
+    batch_limit: int | None
+    run_id: int | None
+    database_time: datetime
+
+
+#: Where its values come from.
+COLUMNS = tuple({"claimed_version": "version"}.get(each.name, each.name) for each in fields(ClaimedCustomer))
 #: What is said of a customer without identifier.
 NO_IDENTIFIER = (
     "identifier_missing",
@@ -47,31 +59,32 @@ def claim_customers(name_run: RunForChanges, calls: int) -> list[Claim]:
 
 def customers_batch(claim: Claim) -> Batch:
     """The call that creates or updates the claimed customers."""
-    request = customers_bulk([record.payload for record in claim.records if isinstance(record, Customer)])
+    request = customers_bulk([record.payload for record in claim.records])
     return Batch(request, claim.run_id, Customer, claim)
 
 
 @gives_way
 def _claim(name_run: RunForChanges, calls: int) -> list[Claim]:
     size = app_settings().CUSTOMERS_PER_CALL
-    rows = locked(due(Customer)).only(*COLUMNS)[: size * calls]
-    claims = take(Customer, into_calls(rows, size, calls), SyncRun.Kind.CUSTOMERS, name_run)
+    rows = locked(due(Customer)).values_list(*COLUMNS)[: size * calls]
+    customers = (ClaimedCustomer(*row) for row in rows)
+    claims = take(Customer, into_calls(customers, size, calls), SyncRun.Kind.CUSTOMERS, name_run)
     seen: set[str] = set()
     for claim in claims:
-        records = [record for record in claim.records if isinstance(record, Customer)]
+        records = claim.records
         claim.records = _first_of_each_email(_sendable(claim, records), seen)
         give_back(Customer, claim, records)
     return claims
 
 
-def _sendable(claim: Claim, records: Sequence[Customer]) -> list[Customer]:
+def _sendable(claim: Claim, records: Sequence[ClaimedCustomer]) -> list[ClaimedCustomer]:
     """The records that Blueshift could match to anybody. The others are FAILED."""
     nameless = [record.pk for record in records if not record.identifier]
     refuse(claim, Customer, nameless, *NO_IDENTIFIER)
     return [record for record in records if record.identifier]
 
 
-def _first_of_each_email(customers: Sequence[Customer], seen: set[str]) -> list[Customer]:
+def _first_of_each_email(customers: Sequence[ClaimedCustomer], seen: set[str]) -> list[ClaimedCustomer]:
     """Of customers that only their e-mail identifies, one for each address: two at a time would collide."""
     kept = []
     for customer in customers:
@@ -88,12 +101,7 @@ def _give_back_contested(claims: Sequence[Claim]) -> None:
 
     Looked at after the claims are committed: of two workers at least the later one sees the other.
     """
-    emails = {
-        record.email_key
-        for claim in claims
-        for record in claim.records
-        if isinstance(record, Customer) and not record.customer_id
-    }
+    emails = {record.email_key for claim in claims for record in claim.records if not record.customer_id}
     if not emails:
         return
     elsewhere = set(
@@ -105,6 +113,6 @@ def _give_back_contested(claims: Sequence[Claim]) -> None:
     if not elsewhere:
         return
     for claim in claims:
-        customers = [record for record in claim.records if isinstance(record, Customer)]
+        customers = claim.records
         claim.records = [record for record in customers if record.customer_id or record.email_key not in elsewhere]
         give_back(Customer, claim, customers)

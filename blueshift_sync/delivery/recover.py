@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -11,11 +12,13 @@ from django.db.models import Exists, F, OuterRef
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from ..client import RecordAnswer, RecordOutcome
 from ..conf import app_settings
-from ..models import ApiCall, Customer, ListMembership, RecordResult, SyncState
-from .audit import record_columns
+from ..models import ApiCall, Customer, ListMembership, SyncState
+from .audit import write_results
 from .claim import RELEASED, next_state
 from .locks import gives_way
+from .redaction import Redaction
 
 logger = logging.getLogger(__name__)
 
@@ -47,25 +50,22 @@ def _recover_claim(model: type[Any], token: UUID | None) -> None:
     logger.warning("%s records of a dead worker's claim are due again.", len(records))
 
 
-def _close_unknown(call: ApiCall, records: list[Any]) -> None:
+def _close_unknown(call: ApiCall, records: Sequence[Any]) -> None:
     call.state = ApiCall.State.UNKNOWN
     call.error_code = "worker_died"
     call.error = WHAT_HAPPENED
     call.error_count = len(records)
     call.save(update_fields=["state", "error_code", "error", "error_count"])
-    RecordResult.objects.bulk_create(
-        RecordResult(
-            call=call,
-            position=position,
-            identifier=record.identifier,
-            version=record.claimed_version,
-            outcome=RecordResult.Outcome.UNKNOWN,
-            code="worker_died",
-            message=WHAT_HAPPENED,
-            **record_columns(record),
-        )
-        for position, record in enumerate(records)
-    )
+    died = RecordAnswer(RecordOutcome.UNKNOWN, "worker_died", WHAT_HAPPENED)
+    write_results([(call, records, [died] * len(records), Redaction.of(_payload(records)))])
+
+
+def _payload(records: Sequence[Any]) -> dict[str, Any]:
+    """What the call carried, as far as it is needed to know what to mask."""
+    if isinstance(records[0], ListMembership):
+        key = records[0].customer_list.identifier_key
+        return {"identifier_key": key, "identifier_values": [record.identifier for record in records]}
+    return {"customers": [record.payload for record in records]}
 
 
 def close_orphaned_calls() -> None:

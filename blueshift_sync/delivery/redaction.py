@@ -7,7 +7,7 @@ that repeats them, be it in a field or in the middle of a sentence.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 from ..client import Request
@@ -27,10 +27,10 @@ class Redaction:
         self._values = sorted(filter(_is_telling, values), key=len, reverse=True)
 
     @classmethod
-    def of(cls, request: Request) -> Self:
-        """The masking that the settings ask for in this request and its answer."""
+    def of(cls, payload: Mapping[str, Any] | None) -> Self:
+        """The masking that the settings ask for in a request that carries this, and in its answer."""
         names = frozenset(app_settings().REDACT)
-        return cls(names, frozenset(_texts_under(names, request.payload)) if names else frozenset())
+        return cls(names, frozenset(_texts_under(names, payload)) if names else frozenset())
 
     def of_request(self, request: Request) -> str:
         """The body as it was sent, but for the masked values."""

@@ -20,15 +20,16 @@ from django.utils import timezone
 
 from ..client import Answer, Exchange, RecordAnswer, RecordOutcome
 from ..conf import app_settings
-from ..models import ApiCall, Customer, ListMembership, RecordResult, SyncState
+from ..models import ApiCall, Customer, ListMembership, SyncState
 from ..signals import call_finished, records_failed
-from .audit import close_call, results_of
+from .audit import close_call, write_results
 from .batches import Batch
 from .claim import RELEASED, next_state
 from .lists import settle_list
 from .locks import gives_way
 from .parking import wake_memberships_of
 from .policy import LIST_TROUBLES, POLICIES, Isolate, Policy, backoff_seconds, next_batch_limit
+from .redaction import Redaction
 from .runs import note_outcomes, note_parked
 
 logger = logging.getLogger(__name__)
@@ -102,8 +103,8 @@ def settle(finished: Sequence[Finished]) -> None:
 def _write_down(finished: Sequence[Finished]) -> dict[int, int]:
     """Returns how many records became FAILED in each call; calls whose lease had run out are left out."""
     ours = [each for each in finished if close_call(each.call, each.batch, each.exchange, each.answer, each.policy)]
-    RecordResult.objects.bulk_create(
-        result for each in ours for result in results_of(each.call, each.batch, each.answer)
+    write_results(
+        (each.call, each.batch.records, each.answer.records, Redaction.of(each.batch.request.payload)) for each in ours
     )
     for each in ours:
         settle_list(each.batch, each.answer, each.policy)

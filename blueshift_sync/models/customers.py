@@ -13,7 +13,39 @@ from .source_reference import SourceReference
 from .state import SyncState
 
 
-class Customer(SourceReference, SyncState):
+class CustomerObject:
+    """How a customer, whatever holds its columns, looks to Blueshift."""
+
+    customer_id: Any
+    email: Any
+    uuid: Any
+    firstname: Any
+    lastname: Any
+    attributes: Any
+    subscription_groups: Any
+
+    @property
+    def identifier(self) -> str:
+        """What identifies this customer in Blueshift: the customer ID, else the e-mail address."""
+        identifier: str = self.customer_id or self.email
+        return identifier
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """The customer object of `customers/bulk`. What isn't known is left out, so Blueshift keeps what it has."""
+        standard = {
+            # An empty identifier would identify nobody.
+            "customer_id": self.customer_id or None,
+            "email": self.email or None,
+            "uuid": self.uuid or None,
+            "firstname": self.firstname,
+            "lastname": self.lastname,
+            "subscription_groups": self.subscription_groups or None,
+        }
+        return {**self.attributes, **{name: value for name, value in standard.items() if value is not None}}
+
+
+class Customer(CustomerObject, SourceReference, SyncState):
     """A customer as Blueshift should hold it.
 
     `attributes` are the custom and optional fields, flat, under the names that Blueshift knows them by.
@@ -64,25 +96,6 @@ class Customer(SourceReference, SyncState):
 
     def __str__(self) -> str:
         return self.identifier or f"#{self.pk}"
-
-    @property
-    def identifier(self) -> str:
-        """What identifies this customer in Blueshift: the customer ID, else the e-mail address."""
-        return self.customer_id or self.email
-
-    @property
-    def payload(self) -> dict[str, Any]:
-        """The customer object of `customers/bulk`. What isn't known is left out, so Blueshift keeps what it has."""
-        standard = {
-            # An empty identifier would identify nobody.
-            "customer_id": self.customer_id or None,
-            "email": self.email or None,
-            "uuid": self.uuid or None,
-            "firstname": self.firstname,
-            "lastname": self.lastname,
-            "subscription_groups": self.subscription_groups or None,
-        }
-        return {**self.attributes, **{name: value for name, value in standard.items() if value is not None}}
 
     def fingerprint_of_payload(self) -> str:
         """Equal for two customers exactly when Blueshift should hold the same of both."""
