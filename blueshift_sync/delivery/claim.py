@@ -24,7 +24,7 @@ from ..conf import app_settings
 from ..models import Customer, SyncRun, SyncState
 from .locks import gives_way
 from .runs import note_outcomes
-from .statements import Column, update_rows
+from .statements import update_rows
 
 RunForChanges = Callable[[SyncRun.Kind], int]
 
@@ -62,13 +62,9 @@ def due(model: type[Any]) -> QuerySet[Any]:
 
 
 def locked(rows: QuerySet[Any]) -> QuerySet[Any]:
-    """`rows` under a lock until the transaction ends, without those that others hold where the database can tell.
-
-    With them comes `database_time`, by which leases are given: the clocks of two workers may differ.
-    """
+    """`rows` under a lock until the transaction ends, without those that others hold where the database can tell."""
     can_skip = connections[rows.db].features.has_select_for_update_skip_locked
-    timed: QuerySet[Any] = rows.annotate(database_time=Now())
-    return timed.select_for_update(skip_locked=can_skip)
+    return rows.select_for_update(skip_locked=can_skip)
 
 
 def into_calls(rows: Iterable[Any], size: int, calls: int) -> list[list[Any]]:
@@ -109,8 +105,9 @@ def _lease(model: type[Any], claim: Claim) -> None:
     values = {
         "state": SyncState.State.SENDING.value,
         "claim_token": claim.token,
-        "claim_expires_at": claim.records[0].database_time + timedelta(seconds=app_settings().LEASE_SECONDS),
-        "claimed_version": Column("version"),
+        # By the database's clock, for those of two workers may differ.
+        "claim_expires_at": Now() + timedelta(seconds=app_settings().LEASE_SECONDS),
+        "claimed_version": F("version"),
         "synced_fingerprint": "",  # from here on nobody knows what Blueshift holds, until it answers
         "error_code": "",
         "error_message": "",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
 from typing import Any
 
 from ..client import customers_bulk
@@ -13,7 +12,7 @@ from ..models import Customer, SyncRun, SyncState
 from ..models.customers import CustomerObject
 from .batches import Batch
 from .claim import Claim, RunForChanges, due, give_back, into_calls, locked, mirror, refuse, take
-from .locks import gives_way
+from .locks import skips_locked
 
 
 @dataclass(eq=False)
@@ -33,7 +32,6 @@ class ClaimedCustomer(CustomerObject):
     attempts: int
     batch_limit: int | None
     run_id: int | None
-    database_time: datetime
 
 
 #: Where its values come from.
@@ -63,7 +61,7 @@ def customers_batch(claim: Claim) -> Batch:
     return Batch(request, claim.run_id, Customer, claim)
 
 
-@gives_way
+@skips_locked
 def _claim(name_run: RunForChanges, calls: int) -> list[Claim]:
     size = app_settings().CUSTOMERS_PER_CALL
     rows = locked(due(Customer)).values_list(*COLUMNS)[: size * calls]

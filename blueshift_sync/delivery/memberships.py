@@ -11,7 +11,7 @@ from ..conf import app_settings
 from ..models import CustomerList, ListMembership, SyncRun
 from .batches import Batch
 from .claim import Claim, RunForChanges, due, into_calls, let_go, locked, mirror, refuse, take
-from .locks import gives_way
+from .locks import skips_locked
 from .parking import why_waiting
 from .runs import note_parked
 
@@ -48,7 +48,7 @@ def mode_of(customer_list: CustomerList) -> str:
     return customer_list.mode or app_settings().LIST_MODE
 
 
-@gives_way
+@skips_locked
 def _claim(name_run: RunForChanges) -> Claim | None:
     first = due(ListMembership).select_related("customer_list").first()
     if first is None:

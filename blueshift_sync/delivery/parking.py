@@ -14,6 +14,7 @@ from django.db.models import Q, QuerySet
 from ..models import CustomerList, ListMembership, SyncState
 from .locks import gives_way
 from .policy import LIST_TROUBLES
+from .statements import find_rows
 
 State = SyncState.State
 #: Rows changed in one statement.
@@ -70,17 +71,14 @@ def why_waiting(membership: ListMembership) -> tuple[str, str] | None:
 
 def wake_memberships_of(customer_pks: Sequence[int], now: datetime) -> None:
     """The memberships that waited for these customers are due, and those that lacked an identifier may have it now."""
-    theirs = ListMembership.objects.filter(customer__in=customer_pks)
-    parked = Q(state=State.PENDING, due_at=None)
-    nameless = Q(state=State.FAILED, error_code="identifier_missing")
-    waiting = list(theirs.filter(parked | nameless).values_list("pk", flat=True))
-    if not waiting:
+    at_rest = [State.PENDING.value, State.FAILED.value]
+    theirs = find_rows(ListMembership, customer=customer_pks, due_at=None, state=at_rest)
+    if not theirs:
         return
-    memberships = ListMembership.objects.filter(pk__in=waiting)
+    memberships = ListMembership.objects.filter(pk__in=theirs)
     wake_parked(memberships, now)
-    memberships.filter(nameless).update(
-        state=State.PENDING, due_at=now, waiting_since=now, error_code="", error_message="", run=None
-    )
+    nameless = memberships.filter(state=State.FAILED, error_code="identifier_missing")
+    nameless.update(state=State.PENDING, due_at=now, waiting_since=now, error_code="", error_message="", run=None)
 
 
 @gives_way

@@ -31,6 +31,7 @@ from .parking import wake_memberships_of
 from .policy import LIST_TROUBLES, POLICIES, Isolate, Policy, backoff_seconds, next_batch_limit
 from .redaction import Redaction
 from .runs import note_outcomes, note_parked
+from .statements import update_rows
 
 logger = logging.getLogger(__name__)
 
@@ -191,25 +192,28 @@ def _claimed(model: type[Any], pks: Iterable[int], tokens: Iterable[UUID]) -> Qu
 def _settle_accepted(alike: Alike, records: dict[UUID, list[Any]], now: datetime) -> int:
     """Records that Blueshift took, by claim. Those changed or asked for again meanwhile wait on, for another run."""
     pks = [record.pk for taken in records.values() for record in taken]
-    ours = _claimed(alike.model, pks, records)
     known = _known_membership(alike.endpoint)
-    in_step = ours.filter(version=F("claimed_version"), run_id=alike.run_id).update(
-        state=State.SYNCED,
-        synced_version=F("claimed_version"),
-        synced_fingerprint=F("fingerprint"),
-        synced_at=now,
-        due_at=None,
-        waiting_since=None,
-        attempts=0,
-        batch_limit=None,
-        error_code="",
-        error_message="",
+    in_step_now = {
+        "state": State.SYNCED.value,
+        "synced_version": F("claimed_version"),
+        "synced_fingerprint": F("fingerprint"),
+        "synced_at": now,
+        "due_at": None,
+        "waiting_since": None,
+        "attempts": 0,
+        "batch_limit": None,
+        "error_code": "",
+        "error_message": "",
         **known,
         **RELEASED,
+    }
+    tokens = list(records)
+    in_step = update_rows(
+        alike.model, pks, in_step_now, claim_token=tokens, version=F("claimed_version"), run=alike.run_id
     )
     changed = 0
     if in_step < len(pks):
-        changed = ours.update(
+        changed = _claimed(alike.model, pks, tokens).update(
             **next_state(now, waiting_since=Value(now)),
             synced_version=F("claimed_version"),
             synced_at=now,
