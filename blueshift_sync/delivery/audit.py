@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from django.db import router, transaction
+from django.db import connections, router, transaction
+from django.db.models import DateTimeField, Value
+from django.utils import timezone
 
-from ..client import Answer, Exchange, HttpCall, RecordAnswer, RecordOutcome
+from ..client import Answer, HttpCall, RecordAnswer, RecordOutcome
 from ..models import ApiCall, ListMembership, RecordResult
-from .batches import Batch
-from .policy import Policy
+from .batches import Batch, Finished
 from .redaction import Redaction
 from .runs import note_calls
-from .statements import insert_rows, update_rows
+from .statements import ByKey, insert_rows, update_rows
 
 #: The columns of a result, as they are written.
 RESULT_COLUMNS = (
@@ -36,11 +37,17 @@ def open_calls(to_open: Sequence[tuple[Batch, HttpCall]], job_id: str) -> list[A
     calls = [_opened(batch, http_call, job_id) for batch, http_call in to_open]
     using = router.db_for_write(ApiCall)
     with transaction.atomic(using=using, durable=True):
+        _insert(calls, using)
         note_calls(Counter(call.run_id for call in calls if call.run_id is not None))
-        for call in calls:
-            # Not bulk_create: on PostgreSQL it would make arrays of the bodies, which takes several times as long.
-            call.save(using=using, force_insert=True)
     return calls
+
+
+def _insert(calls: Sequence[ApiCall], using: str) -> None:
+    if connections[using].features.can_return_rows_from_bulk_insert:
+        ApiCall.objects.using(using).bulk_create(calls)
+    else:  # MySQL doesn't tell the keys of several rows
+        for call in calls:
+            call.save(using=using, force_insert=True)
 
 
 def _opened(batch: Batch, http_call: HttpCall, job_id: str) -> ApiCall:
@@ -56,34 +63,55 @@ def _opened(batch: Batch, http_call: HttpCall, job_id: str) -> ApiCall:
         record_count=len(batch.records),
         job_id=job_id,
         claim_token=batch.claim.token if batch.claim else None,
+        # An expression keeps Django from passing the bodies to PostgreSQL as an array, which takes ten times as long.
+        started_at=Value(timezone.now(), DateTimeField()),
     )
 
 
-def close_call(call: ApiCall, batch: Batch, exchange: Exchange, answer: Answer, policy: Policy) -> bool:
-    """Writes the answer on the call, but for the results.
+def close_calls(finished: Sequence[Finished]) -> list[Finished]:
+    """Writes the answers on their calls, but for the results. Returns those that were still open.
 
-    False: somebody else has closed the call meanwhile, taking this worker for dead. Its records aren't ours any more;
-    the answer is kept all the same.
+    The others somebody else has closed meanwhile, taking this worker for dead. Their records aren't ours any more; the
+    answers are kept all the same.
     """
-    redaction = Redaction.of(batch.request.payload)
-    received: dict[str, Any] = {
-        "status_code": exchange.status,
-        "response_headers": exchange.headers,
-        "response_body": redaction.of_response(storable_text(exchange.body)),
-        "request_id": answer.request_id[:255],
-        "duration_ms": exchange.duration_ms,
-    }
-    call.state = policy.call_state or _state_by_records(answer)
-    judged = {
-        "state": call.state,
+    calls = ApiCall.objects.using(router.db_for_write(ApiCall)).filter(pk__in=[each.call.pk for each in finished])
+    still_open = set(
+        calls.filter(state=ApiCall.State.OPEN).order_by("pk").select_for_update().values_list("pk", flat=True)
+    )
+    ours = [each for each in finished if each.call.pk in still_open]
+    for each in ours:
+        each.call.state = each.policy.call_state or _state_by_records(each.answer)
+    _write({each.call.pk: _judged(each) | _received(each) for each in ours})
+    _write({each.call.pk: _received(each) for each in finished if each.call.pk not in still_open})
+    return ours
+
+
+def _write(columns: Mapping[int, Mapping[str, Any]]) -> None:
+    pks = list(columns)
+    if pks:
+        names = columns[pks[0]]
+        update_rows(ApiCall, pks, {name: ByKey.of({pk: columns[pk][name] for pk in pks}) for name in names})
+
+
+def _judged(finished: Finished) -> dict[str, Any]:
+    answer = finished.answer
+    return {
+        "state": str(finished.call.state),
         "error_code": answer.code,
-        "error": redaction.of_text(exchange.error or answer.message),
+        "error": finished.redaction.of_text(finished.exchange.error or answer.message),
         "error_count": sum(record.outcome != RecordOutcome.ACCEPTED for record in answer.records),
     }
-    if update_rows(ApiCall, [call.pk], judged | received, state=ApiCall.State.OPEN):
-        return True
-    update_rows(ApiCall, [call.pk], received)
-    return False
+
+
+def _received(finished: Finished) -> dict[str, Any]:
+    exchange = finished.exchange
+    return {
+        "status_code": exchange.status,
+        "response_headers": exchange.headers,
+        "response_body": finished.redaction.of_response(storable_text(exchange.body)),
+        "request_id": finished.answer.request_id[:255],
+        "duration_ms": exchange.duration_ms,
+    }
 
 
 def _state_by_records(answer: Answer) -> ApiCall.State:

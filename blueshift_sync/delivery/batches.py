@@ -1,14 +1,17 @@
-"""One call to be made."""
+"""One call to be made, and one that was made."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
-from ..client import Request
+from ..client import Answer, Exchange, Request
 from ..models import ApiCall, Customer, CustomerList, ListMembership
 from .claim import Claim
+from .policy import POLICIES, Policy
+from .redaction import Redaction
 
 
 @dataclass
@@ -29,3 +32,28 @@ class Batch:
     @property
     def endpoint(self) -> ApiCall.Endpoint:
         return ApiCall.Endpoint(self.request.endpoint.value)
+
+
+@dataclass
+class Finished:
+    """A call that has come to its end, and what is known of it.
+
+    `blames_records` False: the trouble is everybody's, and no attempt of these records.
+    """
+
+    batch: Batch
+    call: ApiCall
+    exchange: Exchange
+    answer: Answer
+    blames_records: bool = True
+
+    @property
+    def policy(self) -> Policy:
+        """What the answer means."""
+        policy = POLICIES[self.answer.outcome]
+        return policy if self.blames_records else replace(policy, uses_attempt=False)
+
+    @cached_property
+    def redaction(self) -> Redaction:
+        """What is masked of the request and its answer."""
+        return Redaction.of(self.batch.request.payload)

@@ -10,7 +10,7 @@ What a claim returns is sent as it was read under that lock.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,7 +24,7 @@ from ..conf import app_settings
 from ..models import Customer, SyncRun, SyncState
 from .locks import gives_way
 from .runs import note_outcomes
-from .statements import update_rows
+from .statements import ByKey, update_rows
 
 RunForChanges = Callable[[SyncRun.Kind], int]
 
@@ -94,26 +94,27 @@ def take(model: type[Any], calls: Sequence[list[Any]], kind: SyncRun.Kind, name_
     new_in_run = sum(len(rows) for rows in calls if rows[0].run_id is None)
     run_for_changes = name_run(kind) if new_in_run else 0
     claims = [Claim(uuid.uuid4(), rows[0].run_id or run_for_changes, rows) for rows in calls]
-    for claim in claims:
-        _lease(model, claim)
+    _lease(model, claims)
     if new_in_run:
         SyncRun.objects.filter(pk=run_for_changes).update(total=F("total") + new_in_run, heartbeat_at=timezone.now())
     return claims
 
 
-def _lease(model: type[Any], claim: Claim) -> None:
+def _lease(model: type[Any], claims: Sequence[Claim]) -> None:
+    run_ids = ByKey.of({row.pk: claim.run_id for claim in claims for row in claim.records})
+    tokens = ByKey.of({row.pk: claim.token for claim in claims for row in claim.records})
     values = {
         "state": SyncState.State.SENDING.value,
-        "claim_token": claim.token,
+        "claim_token": tokens,
         # By the database's clock, for those of two workers may differ.
         "claim_expires_at": Now() + timedelta(seconds=app_settings().LEASE_SECONDS),
         "claimed_version": F("version"),
         "synced_fingerprint": "",  # from here on nobody knows what Blueshift holds, until it answers
         "error_code": "",
         "error_message": "",
-        "run": claim.run_id,
+        "run": run_ids,
     }
-    update_rows(model, [row.pk for row in claim.records], values)
+    update_rows(model, [row.pk for claim in claims for row in claim.records], values)
 
 
 def give_back(model: type[Any], claim: Claim, claimed: Sequence[Any]) -> None:
@@ -144,14 +145,15 @@ def refuse(claim: Claim, model: type[Any], pks: Sequence[int], code: str, messag
         note_outcomes(claim.run_id, accepted=0, rejected=refused)
 
 
-@gives_way
 def let_go(model: type[Any], claim: Claim, pks: Sequence[int], **columns: Any) -> int:
     """Takes records out of the claim, as PENDING or as `columns` say. Returns how many were still in it."""
-    if not pks:
-        return 0
-    columns = {"state": SyncState.State.PENDING, **columns}
+    return _let_go(model, claim, pks, {"state": SyncState.State.PENDING, **columns, **RELEASED}) if pks else 0
+
+
+@gives_way
+def _let_go(model: type[Any], claim: Claim, pks: Sequence[int], columns: Mapping[str, Any]) -> int:
     rows = model.objects.using(mirror()).filter(pk__in=pks, claim_token=claim.token)
-    updated: int = rows.update(**columns, **RELEASED)
+    updated: int = rows.update(**columns)
     return updated
 
 

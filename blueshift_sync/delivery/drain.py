@@ -1,7 +1,7 @@
 """The loop that sends what is due: claim, open the call, send, read the answer, settle.
 
-All database work is done on the calling thread. The threads of the pool only wait for their moment and speak HTTP, so
-a slow API costs no more than patience: up to CONCURRENCY calls are in flight.
+The calling thread claims and opens calls, another settles them. The threads of the pool only wait for their moment and
+speak HTTP, so a slow API costs no more than patience: up to CONCURRENCY calls are in flight.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from ..conf import app_settings
 from ..exceptions import RedisUnavailable, SendingOff
 from ..models import ApiCall, Customer, ListMembership, SyncState
 from .audit import open_calls
-from .batches import Batch
+from .batches import Batch, Finished
+from .beside import Beside
 from .connection import make_client
 from .health import Trouble, is_the_records_fault, note_health, note_trouble, outage_pause
 from .lists import lists_to_read
 from .recover import recover_expired_claims
 from .runs import finish_if_done
-from .settle import Finished, settle
+from .settle import settle
 from .stop import KEY_IS_GOOD, current_stop, may_send, probe, stop_sending
 from .throttle import pause_calls, reserve_call, reserve_calls
 from .wake import DRAIN_SECONDS, acknowledge, enqueue_drain
@@ -58,10 +59,11 @@ def drain(*, seconds: float = DRAIN_SECONDS, job_id: str = "", asked_to_stop: Ca
     try:
         acknowledge()
         recover_expired_claims()
-        with make_client() as client, ThreadPoolExecutor(app_settings().CONCURRENCY, "blueshift") as pool:
+        threads = ThreadPoolExecutor(app_settings().CONCURRENCY, "blueshift")
+        with make_client() as client, threads as pool, Beside() as settling:
             if not may_send(client, job_id):
                 return
-            finished = Drain(client, pool, seconds, job_id, asked_to_stop).run()
+            finished = Drain(client, pool, settling, seconds=seconds, job_id=job_id, asked_to_stop=asked_to_stop).run()
         if not finished:
             enqueue_drain()
     except SendingOff as reason:
@@ -77,12 +79,15 @@ class Drain:
         self,
         client: BlueshiftClient,
         pool: ThreadPoolExecutor,
+        settling: Beside,
+        *,
         seconds: float,
         job_id: str,
         asked_to_stop: Callable[[], bool],
     ) -> None:
         self.client = client
         self.pool = pool
+        self.settling = settling
         self.deadline = time.monotonic() + seconds
         self.job_id = job_id
         self.asked_to_stop = asked_to_stop
@@ -99,6 +104,8 @@ class Drain:
                     self._fill()
                     if self.in_flight:
                         self._settle_finished()
+                    elif self.settling.is_busy:
+                        self.settling.wait()
                     elif not self._wait_for_work():
                         return True
         finally:
@@ -117,6 +124,7 @@ class Drain:
         finally:
             while self.in_flight:
                 self._settle_finished()
+            self.settling.wait()
 
     # Sending
 
@@ -171,13 +179,16 @@ class Drain:
     # Settling
 
     def _settle_finished(self) -> None:
-        """Waits for the first call to end, and settles it with those that have ended as well."""
+        """Waits for the first call to end, and has it settled with those that have ended as well."""
         ended, _ = wait(self.in_flight, return_when=FIRST_COMPLETED)
         finished = []
         for future in ended:
             batch, call = self.in_flight.pop(future)
             exchange = future.result()
             finished.append(Finished(batch, call, exchange, read_answer(batch.request, exchange)))
+        self.settling.do(lambda: self._settle(finished))
+
+    def _settle(self, finished: Sequence[Finished]) -> None:
         troubles = self._judge(finished)
         settle(finished)
         for each in finished:

@@ -46,7 +46,7 @@ def gives_way(work: Callable[P, R]) -> Callable[P, R]:
                 return work(*args, **kwargs)
         for _ in range(TRIES):
             try:
-                with _waiting_for_no_lock(using), transaction.atomic(using=using, durable=True):
+                with _transaction_that_waits_for_no_lock(using):
                     return work(*args, **kwargs)
             except OperationalError as error:
                 if not _is_held_by_somebody(error):
@@ -77,23 +77,28 @@ def skips_locked(work: Callable[P, R]) -> Callable[P, R]:
 
 
 @contextmanager
-def _waiting_for_no_lock(using: str) -> Iterator[None]:
+def _transaction_that_waits_for_no_lock(using: str) -> Iterator[None]:
     connection = connections[using]
-    settings = {
-        "postgresql": ("SET lock_timeout = %s", LOCK_MILLISECONDS, "RESET lock_timeout"),
-        "mysql": ("SET SESSION innodb_lock_wait_timeout = %s", 0, "SET SESSION innodb_lock_wait_timeout = DEFAULT"),
-    }
-    if connection.vendor not in settings:
-        yield
-        return
-    statement, value, reset = settings[connection.vendor]
-    with connection.cursor() as cursor:
-        cursor.execute(statement, [value])
-    try:
-        yield
-    finally:
-        with suppress(DatabaseError), connection.cursor() as cursor:  # a connection that broke is a new one next time
-            cursor.execute(reset)
+    if connection.vendor == "postgresql":
+        with transaction.atomic(using=using, durable=True):
+            _execute(using, f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS:d}")
+            yield
+    elif connection.vendor == "mysql":
+        _execute(using, "SET SESSION innodb_lock_wait_timeout = 0")
+        try:
+            with transaction.atomic(using=using, durable=True):
+                yield
+        finally:
+            with suppress(DatabaseError):  # a connection that broke is a new one next time
+                _execute(using, "SET SESSION innodb_lock_wait_timeout = DEFAULT")
+    else:
+        with transaction.atomic(using=using, durable=True):
+            yield
+
+
+def _execute(using: str, statement: str) -> None:
+    with connections[using].cursor() as cursor:
+        cursor.execute(statement)
 
 
 def _is_held_by_somebody(error: OperationalError) -> bool:

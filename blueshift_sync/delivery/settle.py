@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -18,18 +18,17 @@ from django.db import router
 from django.db.models import Case, F, QuerySet, Value, When
 from django.utils import timezone
 
-from ..client import Answer, Exchange, RecordAnswer, RecordOutcome
+from ..client import RecordAnswer, RecordOutcome
 from ..conf import app_settings
 from ..models import ApiCall, Customer, ListMembership, SyncState
 from ..signals import call_finished, records_failed
-from .audit import close_call, write_results
-from .batches import Batch
+from .audit import close_calls, write_results
+from .batches import Batch, Finished
 from .claim import RELEASED, next_state
 from .lists import settle_list
 from .locks import gives_way
 from .parking import wake_memberships_of
-from .policy import LIST_TROUBLES, POLICIES, Isolate, Policy, backoff_seconds, next_batch_limit
-from .redaction import Redaction
+from .policy import LIST_TROUBLES, Isolate, Policy, backoff_seconds, next_batch_limit
 from .runs import note_outcomes, note_parked
 from .statements import update_rows
 
@@ -38,26 +37,6 @@ logger = logging.getLogger(__name__)
 State = SyncState.State
 #: From so many failed attempts on, a batch is sent in halves.
 SUSPICIOUS_ATTEMPTS = 2
-
-
-@dataclass
-class Finished:
-    """A call that has come to its end, and what is known of it.
-
-    `blames_records` False: the trouble is everybody's, and no attempt of these records.
-    """
-
-    batch: Batch
-    call: ApiCall
-    exchange: Exchange
-    answer: Answer
-    blames_records: bool = True
-
-    @property
-    def policy(self) -> Policy:
-        """What the answer means."""
-        policy = POLICIES[self.answer.outcome]
-        return policy if self.blames_records else replace(policy, uses_attempt=False)
 
 
 @dataclass(frozen=True)
@@ -103,10 +82,8 @@ def settle(finished: Sequence[Finished]) -> None:
 @gives_way
 def _write_down(finished: Sequence[Finished]) -> dict[int, int]:
     """Returns how many records became FAILED in each call; calls whose lease had run out are left out."""
-    ours = [each for each in finished if close_call(each.call, each.batch, each.exchange, each.answer, each.policy)]
-    write_results(
-        (each.call, each.batch.records, each.answer.records, Redaction.of(each.batch.request.payload)) for each in ours
-    )
+    ours = close_calls(finished)
+    write_results((each.call, each.batch.records, each.answer.records, each.redaction) for each in ours)
     for each in ours:
         settle_list(each.batch, each.answer, each.policy)
     return _settle_records(ours)

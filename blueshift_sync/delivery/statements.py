@@ -8,7 +8,7 @@ that it has, or a list of those that it may have.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -32,9 +32,21 @@ def update_rows(model: type[Any], pks: Sequence[int], values: Mapping[str, Any],
     if not pks:
         return 0
     sql = _Statement(model)
-    assignments = ", ".join(f"{sql.column(name)} = {sql.literal(name, value)}" for name, value in values.items())
+    assignments = ", ".join(f"{sql.column(name)} = {sql.value(name, value)}" for name, value in values.items())
     where = sql.all_of({"id": pks, **condition})
     return int(sql.run(f"UPDATE {sql.table} SET {assignments} WHERE {where}").rowcount)  # noqa: S608
+
+
+class ByKey(list[tuple[Any, list[int]]]):
+    """For `update_rows`, what isn't the same for all rows: each value with the keys of the rows that get it."""
+
+    @classmethod
+    def of(cls, values: Mapping[int, Any]) -> Any:
+        """From a value for each key; the value itself where all have the same."""
+        keys: dict[Any, tuple[Any, list[int]]] = {}
+        for key, value in values.items():
+            keys.setdefault(value if isinstance(value, Hashable) else id(value), (value, []))[1].append(key)
+        return next(iter(values.values())) if len(keys) == 1 else cls(keys.values())
 
 
 def insert_rows(model: type[Any], names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -79,6 +91,20 @@ class _Statement:
             return f"'{value}'"
         self._parameters.append(value)
         return "%s"
+
+    def value(self, name: str, value: Any) -> str:
+        """SQL for what a column is to become."""
+        if not isinstance(value, ByKey):
+            return self.literal(name, value)
+        cases = [f"WHEN {self._is('id', keys)} THEN {self._typed(name, each)}" for each, keys in value]
+        return f"CASE {' '.join(cases)} END"
+
+    def _typed(self, name: str, value: Any) -> str:
+        """A value inside of an expression, where PostgreSQL doesn't see for which column it is."""
+        literal = self.literal(name, value)
+        if self._connection.vendor != "postgresql":
+            return literal
+        return f"CAST({literal} AS {self._fields[name].cast_db_type(self._connection)})"
 
     def all_of(self, condition: Mapping[str, Any]) -> str:
         return " AND ".join(self._is(name, value) for name, value in condition.items())

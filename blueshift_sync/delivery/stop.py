@@ -15,9 +15,9 @@ from ..client import Answer, BlueshiftClient, CallOutcome, find_customer, read_a
 from ..models import ApiCall, Customer, SendingStop
 from ..signals import sending_resumed, sending_stopped
 from .audit import open_calls
-from .batches import Batch
+from .batches import Batch, Finished
 from .redis import account_digest
-from .settle import Finished, settle
+from .settle import settle
 from .throttle import reserve_calls
 
 logger = logging.getLogger(__name__)

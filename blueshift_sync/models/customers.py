@@ -54,13 +54,12 @@ class Customer(CustomerObject, SourceReference, SyncState):
     customer_id = ExactCharField(
         _("customer ID"),
         max_length=255,
-        unique=True,
         null=True,
         blank=True,
         help_text=_("The identity in Blueshift. Without it the e-mail address identifies the customer."),
     )
     email = models.CharField(_("e-mail"), max_length=320, blank=True)
-    email_key = EmailKeyField(_("e-mail, lower case"), max_length=320, blank=True, editable=False, db_index=True)
+    email_key = EmailKeyField(_("e-mail, lower case"), max_length=320, blank=True, editable=False)
     uuid = models.CharField(
         _("customer UUID"), max_length=64, blank=True, help_text=_("Blueshift's own key for this customer.")
     )
@@ -80,7 +79,6 @@ class Customer(CustomerObject, SourceReference, SyncState):
         null=True,
         blank=True,
         editable=False,
-        db_index=True,
         help_text=_("The customer ID that this customer should have, while another one has it."),
     )
 
@@ -88,8 +86,20 @@ class Customer(CustomerObject, SourceReference, SyncState):
         verbose_name = _("customer")
         verbose_name_plural = _("customers")
         permissions = [("push_customer", _("Can send customers to Blueshift"))]
+        # Each change of state writes to every index, so there is one for each column: that of PostgreSQL which finds
+        # whole values as well as beginnings. Django's own `unique` and `db_index` make two.
+        indexes = [
+            *SyncState.Meta.indexes,
+            models.Index(fields=["email_key"], name="bsync_customer_email_key", opclasses=["varchar_pattern_ops"]),
+            models.Index(
+                fields=["contested_customer_id"], name="bsync_customer_contested", opclasses=["varchar_pattern_ops"]
+            ),
+        ]
         constraints = [
             *SyncState.Meta.constraints,
+            models.UniqueConstraint(
+                fields=["customer_id"], name="bsync_customer_customer_id", opclasses=["varchar_pattern_ops"]
+            ),
             models.UniqueConstraint(fields=["source_type", "source_id"], name="bsync_customer_source"),
             models.CheckConstraint(name="bsync_customer_id_not_empty", condition=~models.Q(customer_id="")),
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from blueshift_sync.client import Answer, Exchange, HttpCall
 from blueshift_sync.delivery import audit, customers, memberships
 from blueshift_sync.delivery import settle as settling
-from blueshift_sync.delivery.batches import Batch
+from blueshift_sync.delivery.batches import Batch, Finished
 from blueshift_sync.delivery.claim import Claim, RunForChanges
 from blueshift_sync.models import ApiCall
 
@@ -23,4 +23,4 @@ def open_call(batch: Batch, http_call: HttpCall, job_id: str) -> ApiCall:
 
 
 def settle(batch: Batch, call: ApiCall, exchange: Exchange, answer: Answer, *, blames_records: bool = True) -> None:
-    settling.settle([settling.Finished(batch, call, exchange, answer, blames_records)])
+    settling.settle([Finished(batch, call, exchange, answer, blames_records)])
