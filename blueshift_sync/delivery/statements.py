@@ -85,6 +85,8 @@ class _Statement:
             sql, parameters = _compiled(self._label, self._using, value)
             self._parameters += parameters
             return sql
+        if value == {}:
+            return "'{}'"
         if type(value) is not str:
             value = self._fields[name].get_db_prep_save(value, self._connection)
         if type(value) is str and _HARMLESS.fullmatch(value):
