@@ -22,6 +22,7 @@ from .http import (
     MAX_ANSWER_BYTES,
     BlueshiftClient,
     Exchange,
+    HeldBack,
     HttpCall,
     TransportFailure,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "CallOutcome",
     "Endpoint",
     "Exchange",
+    "HeldBack",
     "HttpCall",
     "Record",
     "RecordAnswer",

@@ -11,6 +11,7 @@ import http.client
 import io
 import socket
 import time
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import requests
@@ -60,8 +61,13 @@ class _WatchedConnection(http.client.HTTPConnection):
     def endheaders(self, *args: Any, **kwargs: Any) -> None:
         if self.sock is None:  # it would be made by the first write, too late to tell the two apart
             self.connect()
-        self.transport.request_left = True
+        self.transport.before_leaving()
+        self.transport.left_at = time.monotonic()
         super().endheaders(*args, **kwargs)
+
+
+def at_once() -> None:
+    """A request may leave as soon as it can."""
 
 
 class Transport(HTTPAdapter):
@@ -69,8 +75,13 @@ class Transport(HTTPAdapter):
 
     def __init__(self) -> None:
         super().__init__(max_retries=0)
-        #: Whether anything of a request may have reached Blueshift; reset by whoever sends the next one.
-        self.request_left = False
+        self.await_request(at_once)
+
+    def await_request(self, before_leaving: Callable[[], None]) -> None:
+        """To be said before each request. `before_leaving` is called when only the request itself is still to do."""
+        self.before_leaving = before_leaving
+        #: By the monotonic clock, when the request began to leave; until then nothing has reached Blueshift.
+        self.left_at: float | None = None
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)

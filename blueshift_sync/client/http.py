@@ -6,7 +6,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Self
@@ -17,7 +17,7 @@ from urllib3.exceptions import DecodeError, HTTPError
 
 from blueshift_sync import __version__
 
-from .connections import Session
+from .connections import Session, at_once
 from .endpoints import Request
 
 #: Bytes of an answer that are read and kept; Blueshift's are a few kilobytes.
@@ -33,6 +33,14 @@ class TransportFailure(StrEnum):
     NOT_SENT = "NOT_SENT"
     #: The request, or a part of it, was written: Blueshift may have acted on it.
     NO_ANSWER = "NO_ANSWER"
+
+
+class HeldBack(Exception):  # noqa: N818 - a decision, not a fault
+    """The sender's own decision, at the last moment, not to send. `code` is a machine's word, the text a sentence."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -125,10 +133,15 @@ class BlueshiftClient:
         content_type = {} if body is None else {"Content-Type": "application/json"}
         return HttpCall(request.method, f"{self._base_url}{request.path}{query}", self._headers | content_type, body)
 
-    def send(self, call: HttpCall) -> Exchange:
-        """Send `call` once. Never raises for what the network does; lets other exceptions through."""
+    def send(self, call: HttpCall, before_leaving: Callable[[], None] = at_once) -> Exchange:
+        """Send `call` once. Never raises for what the network does; lets other exceptions through.
+
+        `before_leaving` is called when the connection stands and nothing has been written. It may wait for the right
+        moment, and raises HeldBack if it won't come: then nothing is sent.
+        """
         session = self._session()
-        session.transport.request_left = False
+        transport = session.transport
+        transport.await_request(before_leaving)
         started = time.monotonic()
         status: int | None = None
         headers: dict[str, str] = {}
@@ -147,8 +160,10 @@ class BlueshiftClient:
                         break
         except DecodeError:
             code, error = "unreadable_answer", "The answer is compressed and cannot be decompressed."
+        except HeldBack as reason:
+            failure, code, error = TransportFailure.NOT_SENT, reason.code, str(reason)
         except (OSError, HTTPError) as problem:  # the bases of all exceptions of requests, sockets and urllib3
-            if session.transport.request_left:
+            if transport.left_at is not None:
                 failure = TransportFailure.NO_ANSWER
                 code, error = self._why_no_answer(problem)
             else:
@@ -158,7 +173,7 @@ class BlueshiftClient:
             status=status,
             headers=headers,
             body=bytes(body[:MAX_ANSWER_BYTES]),
-            duration_ms=round((time.monotonic() - started) * 1000),
+            duration_ms=round((time.monotonic() - (transport.left_at or started)) * 1000),
             failure=failure,
             error=error,
             code=code,

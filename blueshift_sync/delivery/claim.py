@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,6 +22,7 @@ from django.utils import timezone
 
 from ..conf import app_settings
 from ..models import Customer, SyncRun, SyncState
+from .lease import Lease
 from .locks import gives_way
 from .runs import note_outcomes
 from .statements import ByKey, update_rows
@@ -39,6 +40,7 @@ class Claim:
     token: uuid.UUID
     run_id: int
     records: Sequence[Any]
+    lease: Lease = field(default_factory=Lease)
 
     @property
     def attempt(self) -> int:

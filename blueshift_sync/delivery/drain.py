@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from django.db.models import Min
 from django.utils import timezone
 
-from ..client import BlueshiftClient, CallOutcome, Exchange, HttpCall, TransportFailure, read_answer
+from ..client import BlueshiftClient, CallOutcome, Exchange, HeldBack, HttpCall, read_answer
 from ..conf import app_settings
 from ..exceptions import RedisUnavailable, SendingOff
 from ..models import ApiCall, Customer, ListMembership, SyncState
@@ -24,6 +24,7 @@ from .batches import Batch, Finished
 from .beside import Beside
 from .connection import make_client
 from .health import Trouble, is_the_records_fault, note_health, note_trouble, outage_pause
+from .lease import Lease
 from .lists import lists_to_read
 from .recover import recover_expired_claims
 from .runs import finish_if_done
@@ -41,6 +42,11 @@ PATIENCE = 5.0
 LONGEST_WAIT = 30.0
 #: Seconds after its turn in which a call may still leave.
 LATE = 0.01
+#: Seconds before its turn at which a call is given a connection.
+CONNECT_AHEAD = 0.5
+#: Codes of calls that this worker held back itself: they say nothing about Blueshift.
+HELD_BACK = frozenset({"redis_unavailable", "paused", "lease_over"})
+LEASE_OVER = "The worker was held up until its claim on the records ended. Nothing was sent; they go again."
 #: Seconds between two looks at whether another worker has stopped the sending.
 STOP_LOOK = 1.0
 
@@ -160,21 +166,13 @@ class Drain:
         granted = [(batch, self.client.prepare(batch.request)) for batch in batches[: len(delays)]]
         calls = open_calls(granted, self.job_id)
         for (batch, http_call), call, delay in zip(granted, calls, delays, strict=True):
-            self.in_flight[self.pool.submit(self._send_at, now + delay, http_call)] = (batch, call)
+            lease = batch.claim.lease if batch.claim is not None else None
+            self.in_flight[self.pool.submit(self._send_at, now + delay, http_call, lease)] = (batch, call)
 
-    def _send_at(self, moment: float, http_call: HttpCall) -> Exchange:
-        """Sends the call when its turn comes. A thread that was held up takes another turn: the last one is over."""
-        time.sleep(max(0.0, moment - time.monotonic()))
-        while time.monotonic() - moment > LATE:
-            try:
-                delay = reserve_call(LONGEST_WAIT)
-            except RedisUnavailable as error:
-                return Exchange(failure=TransportFailure.NOT_SENT, code="redis_unavailable", error=str(error))
-            if delay is None:
-                return Exchange(failure=TransportFailure.NOT_SENT, code="paused", error="Sending was paused meanwhile.")
-            moment = time.monotonic() + delay
-            time.sleep(delay)
-        return self.client.send(http_call)
+    def _send_at(self, turn: float, http_call: HttpCall, lease: Lease | None) -> Exchange:
+        """Sends the call when its turn comes, on a connection that was made before."""
+        time.sleep(max(0.0, turn - CONNECT_AHEAD - time.monotonic()))
+        return self.client.send(http_call, before_leaving=lambda: _wait_for(turn, lease))
 
     # Settling
 
@@ -204,7 +202,7 @@ class Drain:
             if any(_shows_health(each) for each in finished):
                 note_health()
             for each in finished:
-                if each.policy.call_wide:
+                if each.policy.call_wide and each.answer.code not in HELD_BACK:
                     trouble = note_trouble(each.batch)
                     each.blames_records = is_the_records_fault(trouble, self._api_answers)
                     if not each.blames_records:
@@ -234,6 +232,25 @@ class Drain:
         # Due at once, and yet not claimed: another worker is at it. Long waits are cut to hear of a request to stop.
         time.sleep(min(max(seconds, 0.05), 0.5))
         return True
+
+
+def _wait_for(turn: float, lease: Lease | None) -> None:
+    """Waits for a call's turn. One that was held up takes another turn, for its own is over. Raises HeldBack.
+
+    After the lease nothing is sent: another worker may have sent the records since, and as they are now.
+    """
+    time.sleep(max(0.0, turn - time.monotonic()))
+    while time.monotonic() - turn > LATE:
+        try:
+            delay = reserve_call(LONGEST_WAIT)
+        except RedisUnavailable as error:
+            raise HeldBack("redis_unavailable", str(error)) from error
+        if delay is None:
+            raise HeldBack("paused", "Sending was paused meanwhile.")
+        turn = time.monotonic() + delay
+        time.sleep(delay)
+    if lease is not None and lease.is_over:
+        raise HeldBack("lease_over", LEASE_OVER)
 
 
 def _shows_health(finished: Finished) -> bool:

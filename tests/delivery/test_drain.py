@@ -14,6 +14,7 @@ from blueshift_sync import services
 from blueshift_sync.client import BlueshiftClient, Exchange, HttpCall
 from blueshift_sync.delivery import drain as drain_module
 from blueshift_sync.delivery.drain import drain
+from blueshift_sync.delivery.lease import Lease
 from blueshift_sync.delivery.sweep import sweep
 from blueshift_sync.models import ApiCall, Customer, ListMembership, RecordResult, SendingStop, SyncRun
 from tests.factories import make_customer, make_list, make_membership
@@ -331,15 +332,29 @@ def test_a_call_that_is_held_up_takes_another_turn(blueshift: Any, monkeypatch: 
     original = drain_module.Drain._send_at
     held_up = iter([0.7, 0.5, 0.3])
 
-    def send_at(self: drain_module.Drain, moment: float, http_call: HttpCall) -> Exchange:
+    def send_at(self: drain_module.Drain, moment: float, http_call: HttpCall, lease: Lease | None) -> Exchange:
         time.sleep(max(0.0, moment + next(held_up, 0) - time.monotonic()))
-        return original(self, moment, http_call)
+        return original(self, moment, http_call, lease)
 
     monkeypatch.setattr(drain_module.Drain, "_send_at", send_at)
     drain()
     assert states() == {"SYNCED": 300}
     assert blueshift.calls_in_any_second() <= 5
     assert len(blueshift.requests) == ApiCall.objects.count() == 6
+
+
+def test_after_its_lease_a_worker_sends_nothing(unthrottled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_customers(100)
+    over = iter([True])
+    monkeypatch.setattr(Lease, "is_over", property(lambda lease: next(over, False)))
+    monkeypatch.setattr(drain_module, "note_trouble", lambda batch: pytest.fail("It wasn't Blueshift's fault."))
+    drain()
+    held_back = ApiCall.objects.get(error_code="lease_over")
+    assert (held_back.state, held_back.status_code, held_back.record_count) == ("FAILED", None, 50)
+    assert set(held_back.results.values_list("outcome", "code")) == {("RETRY", "lease_over")}
+    assert states() == {"SYNCED": 100}
+    assert len(unthrottled.requests) == 2
+    assert not RecordResult.objects.exclude(call=held_back).exclude(outcome="ACCEPTED").exists()
 
 
 def test_an_outage_leaves_the_batches_whole(settings: Any, blueshift: Any) -> None:
