@@ -18,9 +18,9 @@ from django.db import router
 from django.db.models import Case, F, QuerySet, Value, When
 from django.utils import timezone
 
-from ..client import RecordAnswer, RecordOutcome
+from ..client import RecordAnswer, RecordOutcome, TransportFailure
 from ..conf import app_settings
-from ..models import ApiCall, Customer, ListMembership, SyncState
+from ..models import ApiCall, Customer, ListMembership, SyncRun, SyncState
 from ..signals import call_finished, records_failed
 from .audit import close_calls, write_results
 from .batches import Batch, Finished
@@ -29,6 +29,7 @@ from .lists import settle_list
 from .locks import gives_way
 from .parking import wake_memberships_of
 from .policy import LIST_TROUBLES, Isolate, Policy, backoff_seconds, next_batch_limit
+from .push import kind_of, push_records
 from .runs import note_outcomes, note_parked
 from .statements import update_rows
 
@@ -65,7 +66,7 @@ def settle(finished: Sequence[Finished]) -> None:
     failed = _write_down(finished)
     for each in finished:
         if each.call.pk not in failed:
-            logger.warning("Call %s was answered after its lease had run out; its records go again.", each.call.pk)
+            _take_no_chances(each)
             continue
         logger.info(
             "Call %s %s: %s, %s records.",
@@ -77,6 +78,19 @@ def settle(finished: Sequence[Finished]) -> None:
         call_finished.send_robust(sender=ApiCall, call_id=each.call.pk, state=each.call.state)
         if count := failed[each.call.pk]:
             records_failed.send_robust(sender=each.batch.model, call_id=each.call.pk, count=count)
+
+
+def _take_no_chances(late: Finished) -> None:
+    """A call so late may have reached Blueshift after a newer one of the same records, and undone it: they go again."""
+    if late.exchange.failure == TransportFailure.NOT_SENT:
+        return
+    logger.warning("Call %s was answered after its lease had run out; its records go again.", late.call.pk)
+    model = late.batch.model
+    pks = [record.pk for record in late.batch.records]
+    overtaken = model.objects.filter(pk__in=pks, state__in=[State.SENDING, State.SYNCED])
+    if overtaken.exists():
+        run = SyncRun.objects.create(kind=kind_of(model), trigger=SyncRun.Trigger.SWEEP)
+        push_records(model, overtaken.values_list("pk", flat=True), run)
 
 
 @gives_way

@@ -159,6 +159,24 @@ def test_a_worker_whose_lease_ran_out_may_not_settle(send: Callable[[], Finish])
     assert list(RecordResult.objects.values_list("outcome", flat=True)) == ["UNKNOWN"]
 
 
+@pytest.mark.parametrize("newer_is_answered_first", [True, False])
+def test_what_a_late_call_may_have_undone_goes_again(send: Callable[[], Finish], newer_is_answered_first: bool) -> None:
+    customer = make_customer()
+    finish_late = send()
+    Customer.objects.update(claim_expires_at=timezone.now() - timedelta(seconds=1))
+    recover_expired_claims()
+    change(customer)
+    finish_newer = send()
+    for finish in [finish_newer, finish_late] if newer_is_answered_first else [finish_late, finish_newer]:
+        finish()
+    customer.refresh_from_db()
+    assert (customer.state, customer.synced_version) == ("PENDING", customer.version)
+    send()()
+    customer.refresh_from_db()
+    assert customer.state == "SYNCED"
+    assert set(SyncRun.objects.filter(trigger="SWEEP").values_list("total", "accepted")) == {(1, 1)}
+
+
 def test_a_living_workers_claim_is_left_alone(send: Callable[[], Finish]) -> None:
     make_customer()
     send()
