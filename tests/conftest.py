@@ -48,6 +48,15 @@ def _empty_redis() -> Iterator[None]:
 
 
 @pytest.fixture
+def own_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedRedis]:
+    """A Redis that this test may stop, for its site and its workers."""
+    with TemporaryDirectory(prefix="redis-") as directory, EmbeddedRedis(Path(directory)) as redis:
+        monkeypatch.setenv("TEST_REDIS_URL", redis.url)
+        monkeypatch.setitem(django_rq.settings.QUEUES["default"], "URL", redis.url)
+        yield redis
+
+
+@pytest.fixture
 def start_worker(transactional_db: None, settings: Any) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Starts real worker processes on the test's database, Redis and settings; they end with the test."""
     workers: list[subprocess.Popen[bytes]] = []

@@ -12,7 +12,7 @@ import django_rq
 from django.conf import settings
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
 from ..conf import app_settings
@@ -67,4 +67,5 @@ def redis_errors_named() -> Iterator[None]:
     try:
         yield
     except RedisError as error:
-        raise RedisUnavailable(f"Redis doesn't answer ({type(error).__name__}).") from error
+        trouble = "refuses to work" if isinstance(error, ResponseError) else "doesn't answer"
+        raise RedisUnavailable(f"Redis {trouble} ({type(error).__name__}).") from error
