@@ -10,7 +10,7 @@ from pathlib import Path
 
 def kill_with_children(process: subprocess.Popen[bytes]) -> None:
     """SIGKILL for a process and its children, so that none of them can finish anything."""
-    children = _children_of(process.pid)
+    children = halted_with_children(process)
     process.kill()
     for child in children:
         try:
@@ -20,7 +20,14 @@ def kill_with_children(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _children_of(pid: int) -> list[int]:
+def halted_with_children(process: subprocess.Popen[bytes]) -> list[int]:
+    """Stops a process, so that it makes no more children, and returns the process IDs of those it has."""
+    process.send_signal(signal.SIGSTOP)
+    return children_of(process.pid)
+
+
+def children_of(pid: int) -> list[int]:
+    """The process IDs of a process's children."""
     return [child for child, parent in _all_processes() if parent == pid]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +16,11 @@ from project.demo.comparison import OWN_FIELDS, differences, read_account
 from tests.chaos.crew import Crew
 from tests.chaos.shop import push_failed
 from tests.waiting import wait_until
+
+
+def wait_for_calls(crew: Crew, received: Callable[[], int], *, beyond: int) -> None:
+    """Until Blueshift has received more calls than so many, or there is nothing more to be sent."""
+    wait_until(lambda: crew.look_after() or received() > beyond or not _waiting())
 
 
 def bring_into_step(crew: Crew, simulator: Any, *, seconds: float = 100) -> tuple[int, int]:
@@ -47,6 +52,14 @@ def _books_are_closed() -> bool:
     return not calls.exists() and not SyncRun.objects.filter(state__in=SyncRun.OPEN_STATES).exists()
 
 
+def assert_all_is_well(simulator: Any) -> None:
+    """Nothing is lost, nothing is wrong, and all of it is on the record."""
+    assert_exact(simulator)
+    assert_the_audit_is_complete(simulator)
+    assert_the_books_add_up()
+    assert_no_record_was_in_two_calls(simulator)
+
+
 def assert_exact(simulator: Any) -> None:
     """Blueshift holds what the shop says, and what the mirror says, field by field and member by member."""
     assert list(differences(read_account(simulator.url))) == []
@@ -56,35 +69,45 @@ def assert_exact(simulator: Any) -> None:
     }
     rows = list(Customer.objects.all())
     assert {row.customer_id: row.payload for row in rows} == held
-    assert {row.state for row in rows} == {"SYNCED"}
+    memberships = list(ListMembership.objects.select_related("customer", "customer_list"))
+    lists = simulator.lists
     for customer_list in CustomerList.objects.all():
-        memberships = customer_list.memberships.filter(is_member=True).select_related("customer", "customer_list")
-        wanted = sorted(membership.identifier for membership in memberships)
-        assert wanted == sorted(simulator.members(customer_list.list_id))
+        there = lists.pop(customer_list.list_id)
+        wanted = [row.identifier for row in memberships if row.is_member and row.customer_list == customer_list]
+        assert sorted(wanted) == sorted(there["members"])
+        assert (customer_list.name, customer_list.identifier_key) == (there["name"], there["source"])
+    assert lists == {}
+    for row in [*rows, *memberships]:
+        assert (row.state, row.synced_version, row.error_code) == ("SYNCED", row.version, ""), row
 
 
 def assert_the_audit_is_complete(simulator: Any) -> None:
-    """Every request that Blueshift received has its call, one by one, and every answered call is as it was."""
-    received = Counter(
-        _key(request.method, request.path, request.query, request.body) for request in simulator.requests
-    )
-    calls = list(ApiCall.objects.all())
-    audited: Counter[Any] = Counter()
-    for call in calls:
-        parts = urlsplit(call.url)
-        audited[_key(call.method, parts.path, parts.query, call.request_body)] += 1
-    assert list((received - audited).elements()) == []
-    by_id = {request.request_id: request for request in simulator.requests}
-    for call in calls:
+    """Every request that Blueshift received has a call of its own: as it was sent, with the answer that it got.
+
+    What got no answer can only be matched by what was sent; its call must be UNKNOWN. No other call left unanswered.
+    """
+    received = {request.request_id: request for request in simulator.requests}
+    unanswered: Counter[Any] = Counter()
+    for call in ApiCall.objects.all():
         if call.request_id:
-            request = by_id.pop(call.request_id)
-            assert (request.status, request.body or "") == (call.status_code, call.request_body)
-    unanswered = {call.state for call in calls if not call.request_id}
-    assert unanswered <= {"UNKNOWN", "FAILED"}
+            request = received.pop(call.request_id)
+            assert _as_sent(call) == _as_received(request)
+            assert call.status_code == request.status
+        elif call.state == ApiCall.State.UNKNOWN:
+            unanswered[_as_sent(call)] += 1
+        else:
+            assert (call.state, call.status_code) == (ApiCall.State.FAILED, None), call
+    missing = Counter(_as_received(request) for request in received.values()) - unanswered
+    assert list(missing.elements()) == []
 
 
-def _key(method: str, path: str, query: str, body: str | None) -> tuple[str, str, str, str]:
-    return method, path, query, body or ""
+def _as_sent(call: ApiCall) -> tuple[str, ...]:
+    parts = urlsplit(call.url)
+    return call.method, parts.path, parts.query, call.request_body
+
+
+def _as_received(request: Request) -> tuple[str, ...]:
+    return request.method, request.path, request.query, request.body or ""
 
 
 def assert_the_books_add_up() -> None:

@@ -4,19 +4,42 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.db import connection
 
+from blueshift_sync.delivery.throttle import pause_calls
 from blueshift_sync.models import ApiCall
 from project.shop.models import Customer
 from tests.chaos import evidence
-from tests.chaos.crew import Crew, calls_received, signal_with_children
+from tests.chaos.crew import Crew, signal_with_children
 from tests.chaos.shop import BusyShop
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.services, pytest.mark.django_db(transaction=True)]
+
+#: How long calls wait for their turn, or for their answer: time enough to freeze the worker meanwhile.
+HOLD = 4
+SETTINGS = {"LEASE_SECONDS": 12, "TIMEOUT": [1, HOLD + 1]}
+
+
+@pytest.fixture
+def at_work(simulator: Any, shop: BusyShop, crew: Crew, settings: Any) -> subprocess.Popen[bytes]:
+    """The one worker; the shop has two hundred customers, and all is in step."""
+    settings.BLUESHIFT_SYNC = {**settings.BLUESHIFT_SYNC, **SETTINGS}
+    shop.open(200)
+    crew.hire(1)
+    evidence.bring_into_step(crew, simulator)
+    return crew.workers[0]
+
+
+def rename_all(name: str) -> None:
+    """Changes every customer: four calls."""
+    for customer in Customer.objects.all():
+        customer.given_name = name
+        customer.save()
 
 
 def freeze(worker: subprocess.Popen[bytes]) -> bool:
@@ -33,25 +56,54 @@ def freeze(worker: subprocess.Popen[bytes]) -> bool:
     return False
 
 
-def test_a_frozen_worker_sends_nothing_that_is_not_its_own_any_more(
-    simulator: Any, shop: BusyShop, crew: Crew, settings: Any
-) -> None:
-    # Four calls, each of which has to wait for its turn: some are claimed and not yet sent when the worker freezes.
-    settings.BLUESHIFT_SYNC = {**settings.BLUESHIFT_SYNC, "CALLS_PER_SECOND": 2, "LEASE_SECONDS": 5}
-    shop.open(200)
-    crew.hire(1)
-    (frozen,) = crew.workers
-    wait_until(lambda: calls_received(simulator) and ApiCall.objects.filter(state=ApiCall.State.OPEN).count() > 1)
-    wait_until(lambda: freeze(frozen))
-    for customer in Customer.objects.all():
-        customer.given_name = "New name"
-        customer.save()
+def others_take_over(crew: Crew, simulator: Any) -> None:
+    rename_all("Newer")
     crew.hire(2)
     evidence.bring_into_step(crew, simulator)
-    signal_with_children(frozen, signal.SIGCONT)
-    frozen.terminate()  # it finishes what it is at
-    frozen.wait(timeout=30)
+
+
+def thaw(worker: subprocess.Popen[bytes]) -> None:
+    """The worker goes on with what it was at, and ends."""
+    signal_with_children(worker, signal.SIGCONT)
+    worker.terminate()
+    worker.wait(timeout=60)
+
+
+def test_what_it_had_not_sent_by_then_is_never_sent(
+    at_work: subprocess.Popen[bytes], simulator: Any, crew: Crew, received: Callable[[], int]
+) -> None:
+    seen = received()
+    pause_calls(HOLD)
+    rename_all("New")
+    wait_until(lambda: ApiCall.objects.filter(state=ApiCall.State.OPEN).exists())
+    wait_until(lambda: freeze(at_work))
+    unsent = list(ApiCall.objects.filter(state=ApiCall.State.OPEN).values_list("pk", flat=True))
+    assert received() == seen, "The machine is so slow that the calls left before their worker could be stopped."
+    others_take_over(crew, simulator)
+    seen = received()
+    thaw(at_work)
+    assert received() == seen
+    calls = ApiCall.objects.filter(pk__in=unsent)
+    assert set(calls.values_list("state", "error_code", "status_code")) == {("UNKNOWN", "worker_died", None)}
     evidence.bring_into_step(crew, simulator)
-    evidence.assert_exact(simulator)
-    evidence.assert_the_audit_is_complete(simulator)
-    evidence.assert_no_record_was_in_two_calls(simulator)
+    evidence.assert_all_is_well(simulator)
+
+
+def test_what_it_had_sent_goes_again_when_the_answer_turns_up(
+    at_work: subprocess.Popen[bytes], simulator: Any, crew: Crew, received: Callable[[], int]
+) -> None:
+    simulator.scenario(faults=[{"fault": "latency", "seconds": HOLD}])
+    seen = received()
+    rename_all("New")
+    wait_until(lambda: received() > seen)
+    wait_until(lambda: freeze(at_work))
+    sent = list(ApiCall.objects.filter(state=ApiCall.State.OPEN).values_list("pk", flat=True))
+    assert sent, "The machine is so slow that the answers came before the worker could be stopped."
+    others_take_over(crew, simulator)
+    seen = received()
+    thaw(at_work)
+    evidence.bring_into_step(crew, simulator)
+    calls = ApiCall.objects.filter(pk__in=sent)
+    assert set(calls.values_list("state", "error_code")) == {("UNKNOWN", "worker_died")}
+    assert received() > seen
+    evidence.assert_all_is_well(simulator)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from collections.abc import Callable
 from typing import Any
 
 import django_rq
@@ -11,7 +12,7 @@ import pytest
 
 from blueshift_sync.models import ApiCall, Customer
 from tests.chaos import evidence
-from tests.chaos.crew import Crew, calls_received, signal_with_children
+from tests.chaos.crew import Crew, signal_with_children
 from tests.chaos.shop import BusyShop
 from tests.waiting import wait_until
 
@@ -28,18 +29,18 @@ def to_all_its_processes(worker: subprocess.Popen[bytes]) -> None:
 
 @pytest.mark.parametrize("terminate", [to_the_worker, to_all_its_processes])
 def test_a_worker_asked_to_stop_finishes_its_calls_and_hands_over(
-    simulator: Any, shop: BusyShop, crew: Crew, settings: Any, terminate: Any
+    simulator: Any, shop: BusyShop, crew: Crew, settings: Any, *, received: Callable[[], int], terminate: Any
 ) -> None:
     settings.BLUESHIFT_SYNC = {**settings.BLUESHIFT_SYNC, "CONCURRENCY": 2, "LEASE_SECONDS": 60, "TIMEOUT": [1, 10]}
     simulator.scenario(faults=[{"fault": "latency", "seconds": 1}])
     shop.open(1000)
     crew.hire(1)
     (worker,) = crew.workers
-    wait_until(lambda: calls_received(simulator) >= 2)
+    wait_until(lambda: received() >= 2)
     terminate(worker)
     worker.wait(timeout=30)
     # It had time for twenty calls, two at once and a second each; it finished those in flight, and perhaps two more.
-    sent = calls_received(simulator)
+    sent = received()
     assert sent <= 6
     assert ApiCall.objects.filter(state=ApiCall.State.SUCCEEDED).count() == ApiCall.objects.count() == sent
     assert not Customer.objects.filter(state=Customer.State.SENDING).exists()
@@ -50,5 +51,4 @@ def test_a_worker_asked_to_stop_finishes_its_calls_and_hands_over(
     wait_until(lambda: not Customer.objects.exclude(state=Customer.State.SYNCED).exists())
     evidence.bring_into_step(crew, simulator)
     assert not ApiCall.objects.exclude(state=ApiCall.State.SUCCEEDED).exists()
-    evidence.assert_exact(simulator)
-    evidence.assert_the_audit_is_complete(simulator)
+    evidence.assert_all_is_well(simulator)
