@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import time
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
 from blueshift_sync import services
-from blueshift_sync.client import BlueshiftClient, Exchange, HttpCall
+from blueshift_sync.client import BlueshiftClient, Exchange, HttpCall, connections
 from blueshift_sync.delivery import drain as drain_module
 from blueshift_sync.delivery.drain import drain
 from blueshift_sync.delivery.lease import Lease
@@ -191,8 +192,8 @@ def test_a_record_that_breaks_the_api_ends_alone_and_failed(unthrottled: Any, se
     make_customer(customer_id="poison")
     original = BlueshiftClient.send
 
-    def send(client: BlueshiftClient, call: HttpCall) -> Exchange:
-        return Exchange(status=500) if b"poison" in (call.body or b"") else original(client, call)
+    def send(client: BlueshiftClient, call: HttpCall, **options: Any) -> Exchange:
+        return Exchange(status=500) if b"poison" in (call.body or b"") else original(client, call, **options)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(BlueshiftClient, "send", send)
@@ -341,6 +342,25 @@ def test_a_call_that_is_held_up_takes_another_turn(blueshift: Any, monkeypatch: 
     assert states() == {"SYNCED": 300}
     assert blueshift.calls_in_any_second() <= 5
     assert len(blueshift.requests) == ApiCall.objects.count() == 6
+
+
+def test_connections_that_take_their_time_are_made_before_the_turn(
+    blueshift: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those with TLS do: made after the turn, the first call of each thread would come late and the next too soon."""
+    make_customers(400)
+    original = connections._WatchedConnection.connect
+
+    def connect(self: connections._WatchedConnection) -> None:
+        time.sleep(0.15)
+        original(self)
+
+    monkeypatch.setattr(connections._WatchedConnection, "connect", connect)
+    drain()
+    assert states() == {"SYNCED": 400}
+    assert blueshift.calls_in_any_second() <= 5
+    moments = [request.arrived_at for request in blueshift.requests]
+    assert min(later - earlier for earlier, later in pairwise(moments)) > 0.1
 
 
 def test_after_its_lease_a_worker_sends_nothing(unthrottled: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,120 @@
+"""The hand-made SQL says exactly what the ORM would say, whatever the values are."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+from django.db.models import F
+from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from blueshift_sync.delivery.audit import RESULT_COLUMNS
+from blueshift_sync.delivery.statements import ByKey, find_rows, insert_rows, update_rows
+from blueshift_sync.models import ApiCall, Customer, RecordResult
+from tests.factories import make_call, make_customer, make_run
+
+pytestmark = pytest.mark.django_db
+
+#: Texts that end a literal, begin a comment or a parameter, or mean something to one of the databases.
+NASTY = [
+    "'",
+    "''",
+    "\\",
+    "\\'",
+    "%s",
+    "%",
+    "%%(a)s",
+    '"',
+    "`",
+    "--",
+    "/*",
+    ";",
+    "\n",
+    "\t",
+    "ü",
+    "漢字",
+    "😀",
+    "$1",
+    "?",
+    ":x",
+]
+TEXTS = st.one_of(
+    st.sampled_from(NASTY),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=TEXTS, other=TEXTS)
+def test_texts_arrive_as_they_are(text: str, other: str) -> None:
+    call = make_call()
+    insert_rows(
+        RecordResult,
+        RESULT_COLUMNS,
+        [
+            (call.pk, None, None, 0, text, 1, "RETRY", "", other, {other: text}),
+            (call.pk, None, None, 1, other, 2) + ("ACCEPTED", "", "", {}),
+        ],
+    )
+    first, second = call.results.order_by("position")
+    assert (first.identifier, first.message, first.details) == (text, other, {other: text})
+    assert (second.identifier, second.message, second.details, second.version) == (other, "", {}, 2)
+    assert update_rows(ApiCall, [call.pk], {"response_body": text}, state=call.state) == 1
+    call.refresh_from_db()
+    assert call.response_body == text
+    call.results.all().delete()
+
+
+def test_rows_get_their_own_values_and_those_of_their_columns() -> None:
+    ada, grace, mary = (make_customer(version=version) for version in (3, 4, 5))
+    runs = [make_run(), make_run()]
+    tokens = {ada.pk: uuid.uuid4(), grace.pk: uuid.uuid4()}
+    values = {
+        "state": "SENDING",
+        "claim_token": ByKey.of(tokens),
+        "claimed_version": F("version"),
+        "claim_expires_at": timezone.now(),
+        "run": ByKey.of({ada.pk: runs[0].pk, grace.pk: runs[1].pk}),
+        "error_message": ByKey.of({ada.pk: "it's 100 %", grace.pk: "it's 100 %"}),
+    }
+    assert update_rows(Customer, list(tokens), values) == 2
+    for customer, run in zip([ada, grace], runs, strict=True):
+        customer.refresh_from_db()
+        assert (customer.claim_token, customer.claimed_version) == (tokens[customer.pk], customer.version)
+        assert (customer.run, customer.error_message) == (run, "it's 100 %")
+    mary.refresh_from_db()
+    assert mary.state == "PENDING"
+
+
+def test_values_that_are_no_words_can_differ_as_well() -> None:
+    calls = [make_call() for _ in range(3)]
+    headers = {call.pk: {"x-request-id": f"'{call.pk}'"} for call in calls}
+    update_rows(ApiCall, list(headers), {"response_headers": ByKey.of(headers), "status_code": None})
+    for call in calls:
+        call.refresh_from_db()
+        assert (call.response_headers, call.status_code) == (headers[call.pk], None)
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ({"state": "PENDING"}, {0, 1}),
+        ({"state": ["PENDING", "SYNCED"]}, {0, 1, 2}),
+        ({"due_at": None}, {2}),
+        ({"version": F("synced_version")}, {1}),
+        ({"state": "it's"}, set()),
+    ],
+)
+def test_conditions(condition: dict[str, Any], expected: set[int]) -> None:
+    rows = [make_customer(), make_customer(version=2, synced_version=2), make_customer(state="SYNCED", due_at=None)]
+    assert set(find_rows(Customer, **condition)) == {rows[number].pk for number in expected}
+    assert update_rows(Customer, [row.pk for row in rows], {"attempts": 7}, **condition) == len(expected)
+    assert Customer.objects.filter(attempts=7).count() == len(expected)
+
+
+def test_nothing_is_nothing() -> None:
+    insert_rows(RecordResult, RESULT_COLUMNS, [])
+    assert update_rows(Customer, [], {"attempts": 1}) == 0
