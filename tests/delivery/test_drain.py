@@ -347,7 +347,7 @@ def test_a_call_that_is_held_up_takes_another_turn(blueshift: Any, monkeypatch: 
 def test_connections_that_take_their_time_are_made_before_the_turn(
     blueshift: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As those with TLS do: made after the turn, the first call of each thread would come late and the next too soon."""
+    """As those with TLS do. Made after the turn, a thread's first call would come late, and the next one too soon."""
     make_customers(400)
     original = connections._WatchedConnection.connect
 
