@@ -45,14 +45,17 @@ def capture_objects(objects: QuerySet[Any] | Iterable[Model]) -> Captured:
     return total
 
 
-def capture_chunk(objects: Sequence[Model], using: str) -> Captured:
-    """Re-reads `objects`, all of one model and at least one, customers before memberships."""
+def capture_chunk(objects: Sequence[Model], using: str, *, new: bool = False) -> Captured:
+    """Re-reads `objects`, all of one model and at least one, customers before memberships.
+
+    `new`: it is one, and it was made just now.
+    """
     model = objects[0]._meta.model
     captured = Captured()
     customer_source = customer_source_of(model)
     if customer_source is not None:
         captured.read = len(objects)
-        captured.changed += capture_customers(customer_source, _keys(customer_source, objects), using)
+        captured.changed += capture_customers(customer_source, _keys(customer_source, objects), using, new=new)
     for sources in membership_sources_of(model):
         captured.read = len(objects)
         captured.changed += capture_memberships(sources, _keys(sources[0], objects), using)

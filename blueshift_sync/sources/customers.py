@@ -6,13 +6,13 @@ the second one waits, and then sees what the first one did.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from django.db import DatabaseError, router, transaction
-from django.db.models import Model
+from django.db.models import JSONField, Model
 from django.utils import timezone
 
 from ..conf import app_settings
@@ -25,6 +25,7 @@ from .base import CustomerSource
 from .fresh import fresh_objects
 from .identity import settle_identities
 from .readings import Reading, key_text, read_customer, read_customer_alone
+from .statements import Select, insert_row, update_row
 
 Reader = Callable[[CustomerSource, Model], Reading]
 
@@ -42,19 +43,37 @@ CUSTOMER_COLUMNS = (
     "source_type",
     "source_id",
 )
+CUSTOMER_FIELDS: list[Any] = [Customer._meta.get_field(name) for name in CUSTOMER_COLUMNS]
+
+_row_of_source = Select(Customer.objects.select_for_update(), "source_type", "source_id")
 
 
-def capture_customers(source: CustomerSource, keys: Sequence[Any], using: str) -> int:
+def capture_customers(source: CustomerSource, keys: Sequence[Any], using: str, *, new: bool = False) -> int:
     """Brings the mirror's rows of these objects up to date; returns how many had to be changed.
 
     `keys` are as `source.key_of` gives them. Rows of objects that aren't there any more are detached.
+    `new`: it is one object, and it was made just now, so that it has no row yet, as a rule.
     """
     try:
+        if new:
+            return _capture_new_customer(source, keys, using)
         return _capture_customers(source, keys, using, read_customer)
     except DatabaseError:
         # Somebody else made one of the rows, or took one of the customer IDs, in between: now it can be seen. Or the
         # source's own code failed in the database: read by itself, only its own object suffers.
         return _capture_customers(source, keys, using, partial(read_customer_alone, using=using))
+
+
+def _capture_new_customer(source: CustomerSource, keys: Sequence[Any], using: str) -> int:
+    """Looks for nobody first: where the row is there already, or its customer ID taken, the database refuses."""
+    mirror = router.db_for_write(Customer)
+    with transaction.atomic(using=mirror):
+        readings = [read_customer(source, obj) for obj in fresh_objects(source, keys, using)]
+        changed = [row for reading in readings if (row := _changed_row(reading, {})) is not None]
+        _write(changed, mirror)
+        if changed:
+            wake_on_commit(mirror)
+    return len(changed)
 
 
 def _capture_customers(source: CustomerSource, keys: Sequence[Any], using: str, read: Reader) -> int:
@@ -64,8 +83,9 @@ def _capture_customers(source: CustomerSource, keys: Sequence[Any], using: str, 
         readings = [read(source, obj) for obj in fresh_objects(source, keys, using)]
         gone = [rows[source_id] for source_id in rows.keys() - {reading.source_id for reading in readings}]
         settle_identities(readings, rows, mirror)
+        before = {row.pk: vars(row).copy() for row in rows.values()}
         changed = [row for reading in readings if (row := _changed_row(reading, rows)) is not None]
-        _write(changed, mirror)
+        _write(changed, mirror, before)
         _detach(gone, mirror)
         if changed or gone:
             wake_on_commit(mirror)
@@ -73,11 +93,13 @@ def _capture_customers(source: CustomerSource, keys: Sequence[Any], using: str, 
 
 
 def _locked_rows(source: CustomerSource, keys: Sequence[Any], mirror: str) -> dict[str | None, Customer]:
-    rows = Customer.objects.using(mirror).select_for_update().order_by("pk")
-    return {
-        row.source_id: row
-        for row in rows.filter(source_type=source.label, source_id__in=[key_text(key) for key in keys])
-    }
+    names = [key_text(key) for key in keys]
+    if len(names) == 1:
+        rows = _row_of_source.rows(mirror, source.label, names[0])
+    else:
+        found = Customer.objects.using(mirror).filter(source_type=source.label, source_id__in=names)
+        rows = list(found.select_for_update().order_by("pk"))
+    return {row.source_id: row for row in rows}
 
 
 def _changed_row(reading: Reading, rows: dict[str | None, Customer]) -> Customer | None:
@@ -107,15 +129,28 @@ def due_after_debounce() -> datetime:
     return timezone.now() + timedelta(seconds=app_settings().DEBOUNCE_SECONDS)
 
 
-def _write(rows: Sequence[Customer], mirror: str) -> None:
+def _write(rows: Sequence[Customer], mirror: str, before: Mapping[int, Mapping[str, Any]] = {}) -> None:
+    """`before` are the columns of known rows by primary key, as the database has them."""
     new = [row for row in rows if row.pk is None]
     known = [row for row in rows if row.pk is not None]
     if len(known) == 1:
-        known[0].save(using=mirror, update_fields=CUSTOMER_COLUMNS)
+        update_row(known[0], _changed_fields(known[0], before.get(known[0].pk, {})), mirror)
     elif known:
         Customer.objects.using(mirror).bulk_update(known, CUSTOMER_COLUMNS)
-    if new:
+    if len(new) == 1:
+        insert_row(new[0], mirror)
+    elif new:
         Customer.objects.using(mirror).bulk_create(new)
+
+
+def _changed_fields(row: Customer, before: Mapping[str, Any]) -> list[Any]:
+    """What an UPDATE has to write. By `==`, JSON can't be told to be the same: True equals 1."""
+    after = vars(row)
+    return [
+        field
+        for field in CUSTOMER_FIELDS
+        if isinstance(field, JSONField) or not before or before[field.attname] != after[field.attname]
+    ]
 
 
 def detach_customer(source: CustomerSource, key: Any) -> None:

@@ -67,9 +67,9 @@ def _watch_uid(source: Source, path: str) -> str:
     return f"blueshift_sync.watch.{source.label}.{type(source).__qualname__}.{path}"
 
 
-def _on_save(instance: Model, using: str, raw: bool = False, **kwargs: Any) -> None:  # noqa: FBT001, FBT002
+def _on_save(instance: Model, using: str, created: bool, raw: bool = False, **kwargs: Any) -> None:  # noqa: FBT001, FBT002
     if not raw and not _disabled.get():
-        _capture_change(instance, using, lambda obj: capture_chunk([obj], using))
+        _capture_change(instance, using, lambda obj: capture_chunk([obj], using, new=created))
 
 
 def _on_delete(instance: Model, using: str, **kwargs: Any) -> None:
@@ -80,12 +80,14 @@ def _on_delete(instance: Model, using: str, **kwargs: Any) -> None:
 def _watcher(source: Source, path: str) -> Callable[..., None]:
     def on_change(instance: Model, using: str, raw: bool = False, **kwargs: Any) -> None:  # noqa: FBT001, FBT002
         if not raw and not _disabled.get():
-            _capture_change(instance, using, lambda obj: _capture_watching(source, read_path(obj, path), using))
+            _capture_change(instance, using, lambda obj: _capture_watching(source, obj, path, using))
 
     return on_change
 
 
-def _capture_watching(source: Source, obj: Any, using: str) -> None:
+def _capture_watching(source: Source, watched: Model, path: str, using: str) -> None:
+    with transaction.atomic(using=using):  # the path may lead through the database
+        obj = read_path(watched, path)
     if obj is None:
         return
     if not isinstance(obj, source.model._meta.concrete_model or ()):
@@ -97,20 +99,19 @@ def _capture_change(instance: Model, using: str, capture: Callable[[Model], Any]
     """Captures now, in the transaction of the change; where that is on another database, once it is committed."""
     mirror = router.db_for_write(Customer)
     if using == mirror:
-        _capture_safely(instance, mirror, capture)
+        _capture_safely(instance, capture)
     else:
         frozen = copy(instance)  # a deleted object loses its key
-        transaction.on_commit(lambda: _capture_safely(frozen, mirror, capture), using=using)
+        transaction.on_commit(lambda: _capture_safely(frozen, capture), using=using)
 
 
-def _capture_safely(instance: Model, mirror: str, capture: Callable[[Model], Any]) -> None:
-    """Captures in a savepoint: whatever goes wrong with us, the site's own change goes through.
+def _capture_safely(instance: Model, capture: Callable[[Model], Any]) -> None:
+    """Whatever goes wrong with us, the site's own change goes through.
 
-    What is lost that way is logged, and found again by a backfill.
+    Each part of a capture has a savepoint of its own. What is lost is logged, and found again by a backfill.
     """
     try:
-        with transaction.atomic(using=mirror):
-            capture(instance)
+        capture(instance)
     except BaseTimeoutException:  # the site's own job has run out of time, and must end
         raise
     except Exception as error:  # noqa: BLE001 - the site's change must go through
