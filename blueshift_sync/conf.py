@@ -56,12 +56,20 @@ def raw_settings() -> Any:
 
 def app_settings() -> AppSettings:
     """The settings now. Keys that don't exist are left to the system checks, which name them."""
+    global _last  # noqa: PLW0603 - one memory per process
     raw = raw_settings()
-    known = raw.keys() & KEYS if isinstance(raw, Mapping) else set()
-    return AppSettings(**{key: raw[key] for key in known})
+    if not isinstance(raw, Mapping):
+        raw = {}
+    seen, found = _last
+    if raw != seen:
+        found = AppSettings(**{key: raw[key] for key in raw.keys() & KEYS})
+        _last = dict(raw), found
+    return found
 
 
 KEYS = frozenset(entry.name for entry in fields(AppSettings))
+#: What was read last, and the settings that it made; a dict that was changed in place differs from its copy.
+_last: tuple[Mapping[str, Any], AppSettings] = {}, AppSettings()
 
 
 # What each key may hold: a test and the sentence that says what is expected.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,12 +19,13 @@ from .base import CustomerSource
 from .mistakes import describe, is_mistake, text_of
 from .values import check_depth, to_json
 
+_TEXTS = [
+    field for field in Customer._meta.fields if field.name in {"customer_id", "email", "uuid", "firstname", "lastname"}
+]
 #: The standard fields that hold text, and how much of it the mirror can keep.
-LONGEST = {
-    field.name: field.max_length or 0
-    for field in Customer._meta.fields
-    if field.name in {"customer_id", "email", "uuid", "firstname", "lastname"}
-}
+LONGEST = {field.name: field.max_length or 0 for field in _TEXTS}
+#: Those of them that tell a text that isn't known from an empty one.
+NULLABLE = {field.name for field in _TEXTS if field.null}
 
 
 def key_text(key: Any) -> str:
@@ -54,14 +57,26 @@ class Reading:
 def read_customer(source: CustomerSource, obj: Model) -> Reading:
     """Reads `obj` through `source`. Mistakes in the source or its values end up in the reading, not as errors."""
     reading = Reading(source.label, key_text(obj.pk))
-    # The same whoever saves the object: in the site's own language and time zone, not in those of the request.
-    with translation.override(settings.LANGUAGE_CODE), timezone.override(None):
+    with _as_the_site():
         _read_standard_fields(source, obj, reading)
         _read_attributes(source, obj, reading)
         _read_subscription_groups(source, obj, reading)
         _check_identifier(reading)
         _check_inclusion(source, obj, reading)
     return reading
+
+
+@contextmanager
+def _as_the_site() -> Iterator[None]:
+    """In the site's own language and time zone, not in those of the request: the same whoever saves the object."""
+    if (
+        translation.get_language() == settings.LANGUAGE_CODE
+        and timezone.get_current_timezone() is timezone.get_default_timezone()
+    ):
+        yield
+    else:
+        with translation.override(settings.LANGUAGE_CODE), timezone.override(None):
+            yield
 
 
 def read_customer_alone(source: CustomerSource, obj: Model, using: str) -> Reading:
@@ -86,8 +101,7 @@ def _read_standard_fields(source: CustomerSource, obj: Model, reading: Reading) 
 
 def _is_unknown(name: str, value: Any) -> bool:
     """An empty customer ID is none; an empty name is a value."""
-    column: Any = Customer._meta.get_field(name)
-    return bool(column.null) and (value is None or (value == "" and name == "customer_id"))
+    return name in NULLABLE and (value is None or (value == "" and name == "customer_id"))
 
 
 def _check_text(name: str, value: Any, text: str) -> None:
