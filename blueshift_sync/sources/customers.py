@@ -19,13 +19,15 @@ from ..conf import app_settings
 from ..delivery.wake import wake_on_commit
 from ..models import Customer, ListMembership
 from ..models.fields import EmailKeyField
+from ..models.fingerprints import fingerprint_of
 from ..models.lists import MEMBERSHIP_COLUMNS
 from ..models.state import CHANGE_COLUMNS
 from .base import CustomerSource
-from .fresh import fresh_objects
+from .fresh import fresh_objects, fresh_query
 from .identity import settle_identities
 from .readings import Reading, key_text, read_customer, read_customer_alone
-from .statements import Select, insert_row, update_row
+from .statements import Select, insert_of, update_of
+from .trips import Statement, savepoint
 
 Reader = Callable[[CustomerSource, Model], Reading]
 
@@ -45,7 +47,7 @@ CUSTOMER_COLUMNS = (
 )
 CUSTOMER_FIELDS: list[Any] = [Customer._meta.get_field(name) for name in CUSTOMER_COLUMNS]
 
-_row_of_source = Select(Customer.objects.select_for_update(), "source_type", "source_id")
+_ROW_OF_SOURCE = Select(Customer.objects.select_for_update(), "source_type", "source_id")
 
 
 def capture_customers(source: CustomerSource, keys: Sequence[Any], using: str, *, new: bool = False) -> int:
@@ -67,10 +69,10 @@ def capture_customers(source: CustomerSource, keys: Sequence[Any], using: str, *
 def _capture_new_customer(source: CustomerSource, keys: Sequence[Any], using: str) -> int:
     """Looks for nobody first: where the row is there already, or its customer ID taken, the database refuses."""
     mirror = router.db_for_write(Customer)
-    with transaction.atomic(using=mirror):
+    with savepoint(mirror) as write:
         readings = [read_customer(source, obj) for obj in fresh_objects(source, keys, using)]
         changed = [row for reading in readings if (row := _changed_row(reading, {})) is not None]
-        _write(changed, mirror)
+        _write(changed, {}, mirror, write)
         if changed:
             wake_on_commit(mirror)
     return len(changed)
@@ -78,24 +80,35 @@ def _capture_new_customer(source: CustomerSource, keys: Sequence[Any], using: st
 
 def _capture_customers(source: CustomerSource, keys: Sequence[Any], using: str, read: Reader) -> int:
     mirror = router.db_for_write(Customer)
-    with transaction.atomic(using=mirror):
-        rows = _locked_rows(source, keys, mirror)
-        readings = [read(source, obj) for obj in fresh_objects(source, keys, using)]
+    with savepoint(mirror) as write:
+        rows, objects = _rows_and_objects(source, keys, using, mirror)
+        readings = [read(source, obj) for obj in objects]
         gone = [rows[source_id] for source_id in rows.keys() - {reading.source_id for reading in readings}]
         settle_identities(readings, rows, mirror)
         before = {row.pk: vars(row).copy() for row in rows.values()}
         changed = [row for reading in readings if (row := _changed_row(reading, rows)) is not None]
-        _write(changed, mirror, before)
         _detach(gone, mirror)
+        _write(changed, before, mirror, write)
         if changed or gone:
             wake_on_commit(mirror)
     return len(changed) + len(gone)
 
 
+def _rows_and_objects(
+    source: CustomerSource, keys: Sequence[Any], using: str, mirror: str
+) -> tuple[dict[str | None, Customer], list[Model]]:
+    """The mirror's rows, locked, and only then the objects."""
+    query = fresh_query(source, keys, using)
+    if query is None:
+        return _locked_rows(source, keys, mirror), fresh_objects(source, keys, using)
+    rows, objects = _ROW_OF_SOURCE.query(mirror, source.label, key_text(keys[0])).rows_with(query)
+    return {row.source_id: row for row in rows}, objects
+
+
 def _locked_rows(source: CustomerSource, keys: Sequence[Any], mirror: str) -> dict[str | None, Customer]:
     names = [key_text(key) for key in keys]
     if len(names) == 1:
-        rows = _row_of_source.rows(mirror, source.label, names[0])
+        rows = _ROW_OF_SOURCE.query(mirror, source.label, names[0]).rows()
     else:
         found = Customer.objects.using(mirror).filter(source_type=source.label, source_id__in=names)
         rows = list(found.select_for_update().order_by("pk"))
@@ -129,28 +142,32 @@ def due_after_debounce() -> datetime:
     return timezone.now() + timedelta(seconds=app_settings().DEBOUNCE_SECONDS)
 
 
-def _write(rows: Sequence[Customer], mirror: str, before: Mapping[int, Mapping[str, Any]] = {}) -> None:
-    """`before` are the columns of known rows by primary key, as the database has them."""
-    new = [row for row in rows if row.pk is None]
-    known = [row for row in rows if row.pk is not None]
-    if len(known) == 1:
-        update_row(known[0], _changed_fields(known[0], before.get(known[0].pk, {})), mirror)
-    elif known:
-        Customer.objects.using(mirror).bulk_update(known, CUSTOMER_COLUMNS)
-    if len(new) == 1:
-        insert_row(new[0], mirror)
-    elif new:
-        Customer.objects.using(mirror).bulk_create(new)
+def _write(
+    rows: Sequence[Customer],
+    before: Mapping[int, Mapping[str, Any]],
+    mirror: str,
+    write: Callable[[Statement], None],
+) -> None:
+    """`before` are the columns of known rows as the database has them, by primary key."""
+    if len(rows) == 1:
+        (row,) = rows
+        write(
+            insert_of(row, mirror) if row.pk is None else update_of(row, _changed_fields(row, before[row.pk]), mirror)
+        )
+    elif rows:
+        Customer.objects.using(mirror).bulk_update([row for row in rows if row.pk is not None], CUSTOMER_COLUMNS)
+        Customer.objects.using(mirror).bulk_create([row for row in rows if row.pk is None])
 
 
 def _changed_fields(row: Customer, before: Mapping[str, Any]) -> list[Any]:
-    """What an UPDATE has to write. By `==`, JSON can't be told to be the same: True equals 1."""
     after = vars(row)
-    return [
-        field
-        for field in CUSTOMER_FIELDS
-        if isinstance(field, JSONField) or not before or before[field.attname] != after[field.attname]
-    ]
+    return [field for field in CUSTOMER_FIELDS if _differs(field, before[field.attname], after[field.attname])]
+
+
+def _differs(field: Any, before: Any, after: Any) -> bool:
+    if before != after:
+        return True
+    return isinstance(field, JSONField) and fingerprint_of(before) != fingerprint_of(after)  # True equals 1 in Python
 
 
 def detach_customer(source: CustomerSource, key: Any) -> None:
@@ -173,7 +190,7 @@ def _detach(rows: Sequence[Customer], mirror: str) -> None:
             error_code="source_deleted",
             error_message="The object on the site was deleted.",
         )
-    _write(rows, mirror)
+    Customer.objects.using(mirror).bulk_update(rows, CUSTOMER_COLUMNS)
     _leave_all_lists(rows, mirror)
 
 

@@ -10,21 +10,27 @@ from django.db.models import CompositePrimaryKey, Model, QuerySet
 from django.db.models.manager import BaseManager
 
 from .base import Source
-from .statements import Select
+from .statements import Query, Select
 
 
-def fresh_objects(source: Source, keys: Sequence[Any], using: str | None) -> list[Model]:
+def fresh_objects(source: Source, keys: Sequence[Any], using: str) -> list[Model]:
     """The objects as the database has them now: one in memory may hold old values beside the one it saved.
 
     `get_queryset` is asked first, for its `select_related`; what it leaves out is read all the same.
     """
-    if len(keys) == 1 and using is not None and _is_plain(source):
-        return _select(source.model).rows(using, keys[0])
+    query = fresh_query(source, keys, using)
+    if query is not None:
+        return query.rows()
     found = {obj.pk: obj for obj in source.get_queryset().using(using).filter(pk__in=keys)}  # joins may repeat some
     missing = set(keys) - found.keys()
     if missing:
         found |= {obj.pk: obj for obj in source.model._base_manager.using(using).filter(pk__in=missing)}
     return list(found.values())
+
+
+def fresh_query(source: Source, keys: Sequence[Any], using: str) -> Query[Model] | None:
+    """The same as one plain query, where there is one key and the source's own queryset adds nothing."""
+    return _select(source.model).query(using, keys[0]) if len(keys) == 1 and _is_plain(source) else None
 
 
 def _is_plain(source: Source) -> bool:

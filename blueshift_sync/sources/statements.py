@@ -6,14 +6,17 @@ SELECT is written once, by Django, for each database; and an UPDATE or an INSERT
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from django.db import connections
-from django.db.models import Field, Model, QuerySet
+from django.db.models import Model, QuerySet
+
+from .trips import Statement, takes_several
 
 Row = TypeVar("Row", bound=Model)
+Other = TypeVar("Other", bound=Model)
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,43 @@ class _Written:
     attributes: list[str]
 
 
+@dataclass(frozen=True)
+class Query(Generic[Row]):
+    """A SELECT with its parameters, to be asked of the database `using`."""
+
+    model: type[Row]
+    using: str
+    written: _Written
+    parameters: list[Any]
+
+    def rows(self) -> list[Row]:
+        """What the database answers."""
+        with connections[self.using].cursor() as cursor:
+            cursor.execute(self.written.sql, self.parameters)
+            return self._made_of(cursor.fetchall())
+
+    def rows_with(self, later: Query[Other]) -> tuple[list[Row], list[Other]]:
+        """The answers to two queries; the second one sees what was committed until the first was answered."""
+        connection = connections[self.using]
+        if later.using != self.using or not takes_several(connection):
+            return self.rows(), later.rows()
+        with connection.cursor() as cursor:
+            cursor.execute(f"{self.written.sql}; {later.written.sql}", [*self.parameters, *later.parameters])
+            rows = self._made_of(cursor.fetchall())
+            cursor.nextset()
+            return rows, later._made_of(cursor.fetchall())
+
+    def _made_of(self, found: Iterable[Sequence[Any]]) -> list[Row]:
+        connection, written = connections[self.using], self.written
+        if written.converters:
+            found = rows = [list(row) for row in found]
+            for row in rows:
+                for position, (converters, expression) in written.converters.items():
+                    for convert in converters:
+                        row[position] = convert(row[position], expression, connection)
+        return [self.model.from_db(self.using, written.attributes, row) for row in found]
+
+
 class Select(Generic[Row]):
     """Whole rows by the exact values of `fields`, from a plain queryset: no joins, no annotations."""
 
@@ -33,23 +73,17 @@ class Select(Generic[Row]):
         self._fields: list[Any] = [queryset.model._meta.get_field(name) for name in fields]
         self._written: dict[str, _Written] = {}
 
-    def rows(self, using: str, *values: Any) -> list[Row]:
-        """The rows whose fields have these values."""
+    def query(self, using: str, *values: Any) -> Query[Row]:
+        """The query for the rows whose fields have these values."""
         connection = connections[using]
-        written = self._written.get(using) or self._write(using, values)
-        parameters = [
-            field.get_db_prep_value(value, connection) for field, value in zip(self._fields, values, strict=True)
-        ]
-        with connection.cursor() as cursor:
-            cursor.execute(written.sql, parameters)
-            found = [list(row) for row in cursor.fetchall()]
-        for row in found:
-            for position, (converters, expression) in written.converters.items():
-                for convert in converters:
-                    row[position] = convert(row[position], expression, connection)
-        return [self._queryset.model.from_db(using, written.attributes, row) for row in found]
+        return Query(
+            self._queryset.model,
+            using,
+            self._written.get(using) or self._write(using, values),
+            [field.get_db_prep_value(value, connection) for field, value in zip(self._fields, values, strict=True)],
+        )
 
-    def _write(self, using: str, values: tuple[Any, ...]) -> _Written:
+    def _write(self, using: str, values: Sequence[Any]) -> _Written:
         queryset = self._queryset.using(using)
         for field, value in zip(self._fields, values, strict=True):
             queryset = queryset.filter(**{field.name: value})  # one by one: the parameters keep this order
@@ -61,36 +95,34 @@ class Select(Generic[Row]):
         return written
 
 
-def update_row(row: Model, fields: Iterable[Field[Any, Any]], using: str) -> None:
-    """Writes these fields of a row that is there and locked. No signals; nothing where there are no fields."""
+def update_of(row: Model, fields: Iterable[Any], using: str) -> Statement:
+    """Writes these fields of a row that is there. No signals."""
     connection = connections[using]
     quote = connection.ops.quote_name
-    columns, parameters = _columns(row, fields, using)
-    if columns:
-        key: Any = row._meta.pk
-        assignments = ", ".join(f"{column} = %s" for column in columns)
-        sql = f"UPDATE {quote(row._meta.db_table)} SET {assignments} WHERE {quote(key.column)} = %s"  # noqa: S608 - names
-        with connection.cursor() as cursor:
-            cursor.execute(sql, [*parameters, row.pk])
-
-
-def insert_row(row: Model, using: str) -> None:
-    """Writes a new row, and leaves out what is NULL anyway. No signals, and the row isn't told its key."""
-    connection = connections[using]
-    known = [field for field in row._meta.concrete_fields if getattr(row, field.attname) is not None]
-    columns, parameters = _columns(row, known, using)
-    places = ", ".join(["%s"] * len(columns))
-    table = connection.ops.quote_name(row._meta.db_table)
-    sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608 - names, no values
-    with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
-
-
-def _columns(row: Model, fields: Iterable[Any], using: str) -> tuple[list[str], list[Any]]:
-    """The quoted names of the columns, and what the database takes for their values."""
-    connection = connections[using]
-    names, values = [], []
+    key: Any = row._meta.pk
+    assignments, parameters = [], []
     for field in fields:
-        names.append(connection.ops.quote_name(field.column))
-        values.append(field.get_db_prep_save(getattr(row, field.attname), connection))
-    return names, values
+        assignments.append(f"{quote(field.column)} = %s")
+        parameters.append(field.get_db_prep_save(getattr(row, field.attname), connection))
+    sql = f"UPDATE {quote(row._meta.db_table)} SET {', '.join(assignments)} WHERE {quote(key.column)} = %s"  # noqa: S608 - names
+    return Statement(sql, [*parameters, row.pk])
+
+
+def insert_of(row: Model, using: str) -> Statement:
+    """Writes a new row. No signals, and the row isn't told its key."""
+    connection = connections[using]
+    quote = connection.ops.quote_name
+    columns, places, parameters = [], [], []
+    fields: Sequence[Any] = row._meta.concrete_fields
+    for field in fields:
+        value = getattr(row, field.attname)
+        if value is None:  # NULL anyway
+            continue
+        columns.append(quote(field.column))
+        if value == "":  # what a new row has most of needs no parameter
+            places.append("''")
+        else:
+            places.append("%s")
+            parameters.append(field.get_db_prep_save(value, connection))
+    sql = f"INSERT INTO {quote(row._meta.db_table)} ({', '.join(columns)}) VALUES ({', '.join(places)})"  # noqa: S608 - names
+    return Statement(sql, parameters)
