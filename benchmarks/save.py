@@ -14,8 +14,10 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from blueshift_sync import services
-from blueshift_sync.sources import CustomerSource, register
+from blueshift_sync.models import CustomerList
+from blueshift_sync.sources import CustomerSource, MembershipSource, register
 from project.shop.models import Customer as ShopCustomer
+from project.shop.models import Newsletter, NewsletterSignup, Order, Plan
 
 from .harness import Row, alternate, empty, median_ratio
 from .statements import short
@@ -42,13 +44,48 @@ class UserSource(CustomerSource):
 def run() -> list[Row]:
     empty()
     users = _rotation(User, [User(username=f"u{n}", email=f"u{n}@example.com") for n in range(OBJECTS)])
-    customers = _rotation(ShopCustomer, [ShopCustomer(customer_number=f"C{n}") for n in range(OBJECTS)])
-    return [
+    customers = [ShopCustomer(customer_number=f"C{n}") for n in range(OBJECTS)]
+    shoppers = _rotation(ShopCustomer, customers)
+    signups = _signups(customers)
+    orders = _rotation(Order, [Order(customer=customer, total=1) for customer in customers])
+    plans = _rotation(Plan, [Plan(code=f"p{n}", price=1) for n in range(OBJECTS)])
+    rows = [
         _compare("a user whose name changes", lambda: _rename(next(users), "first_name"), target=TARGET),
         _compare("a user in whom nothing changes", lambda: next(users).save(), target=TARGET),
         _compare("a new user", _make_user, target=TARGET),
-        _compare("the shop's customer, whose source reads relations", lambda: _rename(next(customers), "given_name")),
+        _compare("the shop's customer, whose source reads relations", lambda: _rename(next(shoppers), "given_name")),
+        _compare("a signup that puts its customer on a list, or takes it off", lambda: _turn(next(signups))),
+        _compare("a plan, which no source watches", lambda: _raise(next(plans), "price")),
+        _compare("an order, which one source watches", lambda: _raise(next(orders), "total")),
     ]
+    register(ShopCustomer)(Buyers)
+    register(ShopCustomer)(Spenders)
+    services.capture(ShopCustomer.objects.all())
+    return [*rows, _compare("an order, which three sources watch", lambda: _raise(next(orders), "total"))]
+
+
+class Buyers(MembershipSource):
+    """Who has ordered is on a list."""
+
+    customer = lambda customer: customer  # noqa: E731
+    list_id = 2
+    watch = {Order: "customer"}
+
+    def include(self, customer: Any) -> bool:
+        return bool(customer.orders.exists())
+
+
+class Spenders(Buyers):
+    list_id = 3
+
+    def include(self, customer: Any) -> bool:
+        return bool(customer.orders.filter(total__gte=100).exists())
+
+
+def _signups(customers: list[ShopCustomer]) -> Iterator[NewsletterSignup]:
+    newsletter = Newsletter.objects.create(name="News", blueshift_list_id=1)
+    CustomerList.objects.create(list_id=1)
+    return _rotation(NewsletterSignup, [NewsletterSignup(customer=each, newsletter=newsletter) for each in customers])
 
 
 def _rotation(model: type[Any], objects: list[Any]) -> Iterator[Any]:
@@ -62,6 +99,16 @@ def _rotation(model: type[Any], objects: list[Any]) -> Iterator[Any]:
 def _rename(obj: Any, field: str) -> None:
     setattr(obj, field, f"Ada {next(_number)}")
     obj.save()
+
+
+def _raise(obj: Any, field: str) -> None:
+    setattr(obj, field, next(_number) % 1000)
+    obj.save()
+
+
+def _turn(signup: NewsletterSignup) -> None:
+    signup.confirmed = not signup.confirmed
+    signup.save()
 
 
 def _make_user() -> None:

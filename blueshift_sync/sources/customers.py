@@ -57,34 +57,24 @@ def capture_customers(source: CustomerSource, keys: Sequence[Any], using: str, *
     `new`: it is one object, and it was made just now, so that it has no row yet, as a rule.
     """
     try:
-        if new:
-            return _capture_new_customer(source, keys, using)
-        return _capture_customers(source, keys, using, read_customer)
+        return _capture_customers(source, keys, using, read_customer, new=new)
     except DatabaseError:
         # Somebody else made one of the rows, or took one of the customer IDs, in between: now it can be seen. Or the
         # source's own code failed in the database: read by itself, only its own object suffers.
         return _capture_customers(source, keys, using, partial(read_customer_alone, using=using))
 
 
-def _capture_new_customer(source: CustomerSource, keys: Sequence[Any], using: str) -> int:
-    """Looks for nobody first: where the row is there already, or its customer ID taken, the database refuses."""
+def _capture_customers(
+    source: CustomerSource, keys: Sequence[Any], using: str, read: Reader, *, new: bool = False
+) -> int:
+    """For a `new` object nobody is looked for: where its row or its customer ID is there already, the write fails."""
     mirror = router.db_for_write(Customer)
     with savepoint(mirror) as write:
-        readings = [read_customer(source, obj) for obj in fresh_objects(source, keys, using)]
-        changed = [row for reading in readings if (row := _changed_row(reading, {})) is not None]
-        _write(changed, {}, mirror, write)
-        if changed:
-            wake_on_commit(mirror)
-    return len(changed)
-
-
-def _capture_customers(source: CustomerSource, keys: Sequence[Any], using: str, read: Reader) -> int:
-    mirror = router.db_for_write(Customer)
-    with savepoint(mirror) as write:
-        rows, objects = _rows_and_objects(source, keys, using, mirror)
+        rows, objects = ({}, fresh_objects(source, keys, using)) if new else _look(source, keys, using, mirror)
         readings = [read(source, obj) for obj in objects]
         gone = [rows[source_id] for source_id in rows.keys() - {reading.source_id for reading in readings}]
-        settle_identities(readings, rows, mirror)
+        if not new:
+            settle_identities(readings, rows, mirror)
         before = {row.pk: vars(row).copy() for row in rows.values()}
         changed = [row for reading in readings if (row := _changed_row(reading, rows)) is not None]
         _detach(gone, mirror)
@@ -94,7 +84,7 @@ def _capture_customers(source: CustomerSource, keys: Sequence[Any], using: str, 
     return len(changed) + len(gone)
 
 
-def _rows_and_objects(
+def _look(
     source: CustomerSource, keys: Sequence[Any], using: str, mirror: str
 ) -> tuple[dict[str | None, Customer], list[Model]]:
     """The mirror's rows, locked, and only then the objects."""

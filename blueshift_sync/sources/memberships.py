@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -23,8 +23,17 @@ from .fresh import fresh_objects
 from .mistakes import describe, is_mistake, loggable_key
 from .readings import key_text
 from .registry import customer_source_of
+from .statements import Select, insert_of, update_of
+from .trips import Statement, savepoint
 
 logger = logging.getLogger(__name__)
+
+MEMBERSHIP_FIELDS = [ListMembership._meta.get_field(name) for name in MEMBERSHIP_COLUMNS]
+
+_CUSTOMER_OF_SOURCE = Select(Customer.objects.all(), "source_type", "source_id")
+_LIST = Select(CustomerList.objects.all(), "list_id")
+_MEMBERSHIP_OF_PAIR = Select(ListMembership.objects.select_for_update(), "customer_list", "customer")
+_MEMBERSHIPS_OF_SOURCE = Select(ListMembership.objects.select_for_update().order_by("pk"), "source_type", "source_id")
 
 #: The primary keys of a list and a customer.
 Pair = tuple[int, int]
@@ -96,7 +105,7 @@ def capture_memberships(sources: Sequence[MembershipSource], keys: Sequence[Any]
 
 def _capture_memberships(sources: Sequence[MembershipSource], keys: Sequence[Any], using: str, read: Reader) -> int:
     mirror = router.db_for_write(ListMembership)
-    with transaction.atomic(using=mirror):
+    with savepoint(mirror) as write:
         wishes = _read_wishes(sources, keys, using, read)
         by_pair = _by_pair(wishes.stated, using, mirror)
         capture = _Capture(sources[0].label, {key_text(key) for key in keys}, due_after_debounce())
@@ -104,7 +113,7 @@ def _capture_memberships(sources: Sequence[MembershipSource], keys: Sequence[Any
         capture.follow(by_pair)
         wished = {(pair, wish.source_id) for pair, stated in by_pair.items() for wish in stated}
         capture.withdraw(wished, wishes.mistakes)
-        _write(capture.changed, mirror)
+        _write(capture.changed, mirror, write)
         if capture.changed:
             wake_on_commit(mirror)
     for mistake in wishes.mistakes.values():
@@ -192,14 +201,21 @@ def _find_customers(wishes: Iterable[Wish], mirror: str) -> dict[tuple[str, str]
     return {
         (source_type, row.source_id or ""): row
         for source_type, source_ids in by_type.items()
-        for row in Customer.objects.using(mirror).filter(source_type=source_type, source_id__in=source_ids)
+        for row in _customers_of(source_type, source_ids, mirror)
     }
+
+
+def _customers_of(source_type: str, source_ids: set[str], mirror: str) -> Iterable[Customer]:
+    if len(source_ids) == 1:
+        return _CUSTOMER_OF_SOURCE.query(mirror, source_type, *source_ids).rows()
+    return Customer.objects.using(mirror).filter(source_type=source_type, source_id__in=source_ids)
 
 
 def _rows_of_lists(wanted: set[int], mirror: str) -> dict[int, CustomerList]:
     """The row of each list; made at first sight, its identifier is read from Blueshift before the first call."""
     found = CustomerList.objects.using(mirror)
-    rows = {row.list_id: row for row in found.filter(list_id__in=wanted)}
+    known = _LIST.query(mirror, *wanted).rows() if len(wanted) == 1 else found.filter(list_id__in=wanted)
+    rows = {row.list_id: row for row in known}
     if missing := wanted - rows.keys():
         found.bulk_create([CustomerList(list_id=number) for number in missing], ignore_conflicts=True)
         rows |= {row.list_id: row for row in found.filter(list_id__in=missing)}
@@ -216,16 +232,24 @@ class _Capture:
         self.rows: dict[Pair, ListMembership] = {}
         self.changed: list[ListMembership] = []
 
-    def lock(self, pairs: Iterable[Pair], mirror: str) -> None:
+    def lock(self, pairs: Collection[Pair], mirror: str) -> None:
         """Finds and locks the rows of these pairs and those that the source objects own."""
+        for row in self._found(pairs, mirror):
+            self.rows.setdefault((row.customer_list_id, row.customer_id), row)
+
+    def _found(self, pairs: Collection[Pair], mirror: str) -> list[ListMembership]:
+        if len(pairs) == len(self.names) == 1:
+            (pair,) = pairs
+            wished, owned = _MEMBERSHIP_OF_PAIR.query(mirror, *pair).rows_with(
+                _MEMBERSHIPS_OF_SOURCE.query(mirror, self.label, *self.names)
+            )
+            return [*wished, *owned]
         rows = ListMembership.objects.using(mirror).select_for_update().order_by("pk")
         list_pks, customer_pks = {pair[0] for pair in pairs}, {pair[1] for pair in pairs}
-        for found in (
-            rows.filter(customer_list__in=list_pks, customer__in=customer_pks),
-            rows.filter(source_type=self.label, source_id__in=self.names),
-        ):
-            for row in found:
-                self.rows.setdefault((row.customer_list_id, row.customer_id), row)
+        return [
+            *rows.filter(customer_list__in=list_pks, customer__in=customer_pks),
+            *rows.filter(source_type=self.label, source_id__in=self.names),
+        ]
 
     def follow(self, by_pair: dict[Pair, list[Wish]]) -> None:
         """Makes each row say what is wished of it."""
@@ -275,7 +299,11 @@ def _disown(row: ListMembership, due_at: datetime) -> None:
         row.set_member(False, due_at=due_at)
 
 
-def _write(rows: Sequence[ListMembership], mirror: str) -> None:
+def _write(rows: Sequence[ListMembership], mirror: str, write: Callable[[Statement], None]) -> None:
+    if len(rows) == 1:
+        (row,) = rows
+        write(insert_of(row, mirror) if row.pk is None else update_of(row, MEMBERSHIP_FIELDS, mirror))
+        return
     known = [row for row in rows if row.pk is not None]
     if known:
         ListMembership.objects.using(mirror).bulk_update(known, MEMBERSHIP_COLUMNS)
@@ -285,7 +313,7 @@ def _write(rows: Sequence[ListMembership], mirror: str) -> None:
 def withdraw_memberships(source: MembershipSource, key: Any) -> None:
     """The source object is gone: its customer leaves the list."""
     mirror = router.db_for_write(ListMembership)
-    with transaction.atomic(using=mirror):
+    with savepoint(mirror) as write:
         rows = list(
             ListMembership.objects.using(mirror)
             .select_for_update()
@@ -294,6 +322,6 @@ def withdraw_memberships(source: MembershipSource, key: Any) -> None:
         )
         for row in rows:
             _disown(row, timezone.now())
-        _write(rows, mirror)
+        _write(rows, mirror, write)
         if rows:
             wake_on_commit(mirror)

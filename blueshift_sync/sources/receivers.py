@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from copy import copy
 from typing import Any
@@ -67,9 +67,9 @@ def _watch_uid(source: Source, path: str) -> str:
     return f"blueshift_sync.watch.{source.label}.{type(source).__qualname__}.{path}"
 
 
-def _on_save(instance: Model, using: str, created: bool, raw: bool = False, **kwargs: Any) -> None:  # noqa: FBT001, FBT002
+def _on_save(instance: Model, *, using: str, created: bool = False, raw: bool = False, **kwargs: Any) -> None:
     if not raw and not _disabled.get():
-        _capture_change(instance, using, lambda obj: capture_chunk([obj], using, new=created))
+        _capture_change(instance, using, lambda obj: capture_chunk([obj], using, new=created), savepoint=False)
 
 
 def _on_delete(instance: Model, using: str, **kwargs: Any) -> None:
@@ -80,14 +80,12 @@ def _on_delete(instance: Model, using: str, **kwargs: Any) -> None:
 def _watcher(source: Source, path: str) -> Callable[..., None]:
     def on_change(instance: Model, using: str, raw: bool = False, **kwargs: Any) -> None:  # noqa: FBT001, FBT002
         if not raw and not _disabled.get():
-            _capture_change(instance, using, lambda obj: _capture_watching(source, obj, path, using))
+            _capture_change(instance, using, lambda obj: _capture_watching(source, read_path(obj, path), using))
 
     return on_change
 
 
-def _capture_watching(source: Source, watched: Model, path: str, using: str) -> None:
-    with transaction.atomic(using=using):  # the path may lead through the database
-        obj = read_path(watched, path)
+def _capture_watching(source: Source, obj: Any, using: str) -> None:
     if obj is None:
         return
     if not isinstance(obj, source.model._meta.concrete_model or ()):
@@ -95,23 +93,25 @@ def _capture_watching(source: Source, watched: Model, path: str, using: str) -> 
     capture_chunk([obj], using)
 
 
-def _capture_change(instance: Model, using: str, capture: Callable[[Model], Any]) -> None:
+def _capture_change(instance: Model, using: str, capture: Callable[[Model], Any], *, savepoint: bool = True) -> None:
     """Captures now, in the transaction of the change; where that is on another database, once it is committed."""
     mirror = router.db_for_write(Customer)
     if using == mirror:
-        _capture_safely(instance, capture)
+        _capture_safely(instance, mirror, capture, savepoint=savepoint)
     else:
         frozen = copy(instance)  # a deleted object loses its key
-        transaction.on_commit(lambda: _capture_safely(frozen, capture), using=using)
+        transaction.on_commit(lambda: _capture_safely(frozen, mirror, capture, savepoint=savepoint), using=using)
 
 
-def _capture_safely(instance: Model, capture: Callable[[Model], Any]) -> None:
-    """Whatever goes wrong with us, the site's own change goes through.
+def _capture_safely(instance: Model, mirror: str, capture: Callable[[Model], Any], *, savepoint: bool) -> None:
+    """Captures in a savepoint: whatever goes wrong with us, the site's own change goes through.
 
-    Each part of a capture has a savepoint of its own. What is lost is logged, and found again by a backfill.
+    A `capture` that sees to its savepoints itself needs none here. What is lost is logged, and found again by a
+    backfill.
     """
     try:
-        capture(instance)
+        with transaction.atomic(using=mirror) if savepoint else nullcontext():
+            capture(instance)
     except BaseTimeoutException:  # the site's own job has run out of time, and must end
         raise
     except Exception as error:  # noqa: BLE001 - the site's change must go through

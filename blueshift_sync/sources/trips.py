@@ -37,7 +37,8 @@ def takes_several(connection: Any) -> bool:
 def savepoint(using: str) -> Iterator[Callable[[Statement], None]]:
     """As `transaction.atomic`. Gives the block a function that runs its last statement, a write."""
     connection = connections[using]
-    if connection.in_atomic_block and not connection.needs_rollback and takes_several(connection):
+    is_inside = any(isinstance(wrapper, _Trips) for wrapper in connection.execute_wrappers)
+    if connection.in_atomic_block and not connection.needs_rollback and not is_inside and takes_several(connection):
         trips = _Trips()
         with connection.execute_wrapper(trips), transaction.atomic(using=using):
             yield trips.hold
