@@ -46,6 +46,7 @@ CUSTOMER_COLUMNS = (
     "source_id",
 )
 CUSTOMER_FIELDS: list[Any] = [Customer._meta.get_field(name) for name in CUSTOMER_COLUMNS]
+JSON_NAMES = {field.attname for field in CUSTOMER_FIELDS if isinstance(field, JSONField)}
 
 _ROW_OF_SOURCE = Select(Customer.objects.select_for_update(), "source_type", "source_id")
 
@@ -151,13 +152,14 @@ def _write(
 
 def _changed_fields(row: Customer, before: Mapping[str, Any]) -> list[Any]:
     after = vars(row)
-    return [field for field in CUSTOMER_FIELDS if _differs(field, before[field.attname], after[field.attname])]
+    names = {name for name in before if before[name] != after[name]}
+    names |= {name for name in JSON_NAMES if _are_unlike(before[name], after[name])}
+    return [field for field in CUSTOMER_FIELDS if field.attname in names]
 
 
-def _differs(field: Any, before: Any, after: Any) -> bool:
-    if before != after:
-        return True
-    return isinstance(field, JSONField) and fingerprint_of(before) != fingerprint_of(after)  # True equals 1 in Python
+def _are_unlike(before: Any, after: Any) -> bool:
+    """Whether two JSON values that are equal in Python are written differently: True equals 1, and 1 equals 1.0."""
+    return bool(after) and fingerprint_of(before) != fingerprint_of(after)
 
 
 def detach_customer(source: CustomerSource, key: Any) -> None:
