@@ -139,8 +139,8 @@ def _write(
     mirror: str,
     write: Callable[[Statement], None],
 ) -> None:
-    """`before` are the columns of known rows as the database has them, by primary key."""
-    if len(rows) == 1:
+    """`before` are the columns of the rows that were found, by primary key."""
+    if len(rows) == 1 and len(before) < 2:  # of several, one may have given its ID up to another since
         (row,) = rows
         write(
             insert_of(row, mirror) if row.pk is None else update_of(row, _changed_fields(row, before[row.pk]), mirror)
