@@ -86,20 +86,16 @@ class Customer(CustomerObject, SourceReference, SyncState):
         verbose_name = _("customer")
         verbose_name_plural = _("customers")
         permissions = [("push_customer", _("Can send customers to Blueshift"))]
-        # Each change of state writes to every index, so there is one for each column: that of PostgreSQL which finds
-        # whole values as well as beginnings. Django's own `unique` and `db_index` make two.
+        # Each change of state writes to every index. Django's own `unique` and `db_index` make two of each column on
+        # PostgreSQL, of which the second finds beginnings; in the order of bytes, one index does.
         indexes = [
             *SyncState.Meta.indexes,
-            models.Index(fields=["email_key"], name="bsync_customer_email_key", opclasses=["varchar_pattern_ops"]),
-            models.Index(
-                fields=["contested_customer_id"], name="bsync_customer_contested", opclasses=["varchar_pattern_ops"]
-            ),
+            models.Index(fields=["email_key"], name="bsync_customer_email_key"),
+            models.Index(fields=["contested_customer_id"], name="bsync_customer_contested"),
         ]
         constraints = [
             *SyncState.Meta.constraints,
-            models.UniqueConstraint(
-                fields=["customer_id"], name="bsync_customer_customer_id", opclasses=["varchar_pattern_ops"]
-            ),
+            models.UniqueConstraint(fields=["customer_id"], name="bsync_customer_customer_id"),
             models.UniqueConstraint(fields=["source_type", "source_id"], name="bsync_customer_source"),
             models.CheckConstraint(name="bsync_customer_id_not_empty", condition=~models.Q(customer_id="")),
         ]

@@ -18,13 +18,15 @@ LONGEST_EMAIL = 320
 class ExactCharField(CharField):
     """Text that is compared byte by byte everywhere: upper case, accents and trailing spaces matter.
 
-    MySQL and MariaDB compare without regard to them unless told otherwise, so two customers "a1" and "A1"
-    would be one.
+    MySQL and MariaDB compare without regard to them unless told otherwise, so two customers "a1" and "A1" would be one.
+    PostgreSQL sorts by the rules of a language, and needs an index in the order of the bytes to find beginnings by.
     """
 
     def db_parameters(self, connection: Any) -> dict[str, Any]:
         parameters: dict[str, Any] = super().db_parameters(connection)
-        if connection.vendor == "mysql":
+        if connection.vendor == "postgresql":
+            parameters["collation"] = "C"
+        elif connection.vendor == "mysql":
             parameters["collation"] = "utf8mb4_nopad_bin" if connection.mysql_is_mariadb else "utf8mb4_0900_bin"
         return parameters
 
