@@ -20,6 +20,7 @@ from .models import ApiCall, Customer, CustomerList, ListMembership, RecordResul
 from .models.lists import MEMBERSHIP_COLUMNS
 from .models.state import CHANGE_COLUMNS
 from .sources.capture import Captured, capture_objects
+from .sources.customers import let_have_ids
 from .sources.receivers import disabled
 
 __all__ = [
@@ -121,6 +122,7 @@ def save_edited(record: Record) -> None:
     """
     using = router.db_for_write(type(record))
     with transaction.atomic(using=using):
+        held = _customer_id_held(record)
         if record.pk is not None:
             # A worker may have claimed it since it was read: what is about sending is taken from the row as it is.
             rows: QuerySet[Any] = type(record).objects.using(using).select_for_update()
@@ -133,6 +135,16 @@ def save_edited(record: Record) -> None:
             record.mark_changed(due_at=timezone.now())
         record.save(using=using)
         wake_on_commit(using)
+        if isinstance(record, Customer):
+            let_have_ids(held - {record.customer_id}, using)
+
+
+def _customer_id_held(record: Record) -> set[str]:
+    """The customer ID that the database has for the record, if it is a customer and has one."""
+    if not isinstance(record, Customer):
+        return set()
+    saved = Customer.objects.using(router.db_for_write(Customer)).filter(pk=record.pk)
+    return {customer_id for customer_id in saved.values_list("customer_id", flat=True) if customer_id}
 
 
 #: What an editor of a record never changes, and a worker may.

@@ -48,18 +48,19 @@ DATABASE_CHOICES: dict[str, dict[str, Any]] = {
 database = DATABASE_CHOICES[os.environ.get("TEST_DATABASE", "sqlite")]
 if suffix := os.environ.get("TEST_DATABASE_SUFFIX"):
     database["NAME"] = f"{database['NAME']}_{suffix}"
-# "elsewhere" is the same database by another connection: for models whose transactions aren't the mirror's.
-DATABASES: dict[str, dict[str, Any]] = {
-    "default": database,
-    "elsewhere": {**database, "TEST": {"MIRROR": "default"}},
-}
+# Another database, for models whose transactions aren't the mirror's.
+elsewhere = {**database, "NAME": f"{database['NAME']}_elsewhere"}
+if "NAME" in database.get("TEST", {}):
+    elsewhere["TEST"] = {"NAME": VAR / "test_elsewhere.sqlite3"}
+DATABASES: dict[str, dict[str, Any]] = {"default": database, "elsewhere": elsewhere}
+DATABASE_ROUTERS = ["tests.routers.OtherDatabase"]
 # A worker process that a test starts opens the test's own database.
 if test_database := os.environ.get("TEST_DATABASE_NAME"):
     DATABASES["default"]["NAME"] = test_database
 
 # Models of every kind, without migrations.
-INSTALLED_APPS = [*INSTALLED_APPS, "tests.site"]  # noqa: F405
-MIGRATION_MODULES = {"site": None}
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.site", "tests.club"]  # noqa: F405
+MIGRATION_MODULES = {"site": None, "club": None}
 
 # Without either, the suite's conftest starts a Redis of its own and puts its address into the environment.
 REDIS_URL = os.environ.get("TEST_REDIS_URL", "unix:///nonexistent/redis.sock")

@@ -95,7 +95,7 @@ def test_a_source_on_another_database_is_a_warning() -> None:
     from blueshift_sync.sources.registration import unregister
 
     assert identifiers() == []
-    register(Person)(CustomerSource)
+    register(Person)(type("People", (CustomerSource,), {"email": "email"}))
     try:
         (warning,) = messages()
     finally:

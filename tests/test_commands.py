@@ -91,5 +91,5 @@ def test_backfill_of_one_model_leaves_the_others_alone() -> None:
 
 
 def test_backfill_says_which_models_have_a_source() -> None:
-    with pytest.raises(CommandError, match=r"shop\.Plan has no source\. There are sources for: shop\.customer"):
+    with pytest.raises(CommandError, match=r"shop\.Plan has no source\. There are sources for: .*shop\.customer"):
         call_command("blueshift_backfill", "shop.Plan")

@@ -14,7 +14,7 @@ from ..client.limits import RESERVED_PREFIXES
 from ..exceptions import ValueNotSendable
 from ..models import Customer
 from ..sources import to_json
-from ..sources.values import check_depth
+from ..sources.values import check_size
 
 if TYPE_CHECKING:
     CustomerModelForm = forms.ModelForm[Customer]
@@ -104,7 +104,7 @@ def _is_subscription_group(entry: Any) -> bool:
 
 def _check_sendable(value: Any) -> None:
     try:
-        check_depth(value)
+        check_size(value)
         to_json(value)
     except ValueNotSendable as error:
         raise ValidationError(_("This can't be sent: %(reason)s.") % {"reason": error}) from error

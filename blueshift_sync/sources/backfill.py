@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
@@ -43,12 +42,7 @@ def _mirrored_keys(source: Source) -> Iterator[Any]:
     rows: models.QuerySet[Any] = (Customer if isinstance(source, CustomerSource) else ListMembership).objects.all()
     known = rows.filter(source_type=source.label, source_id__isnull=False).order_by("pk")
     for text in known.values_list("source_id", flat=True).iterator(CHUNK):
-        yield _key_from_text(source, text)
-
-
-def _key_from_text(source: Source, text: str) -> Any:
-    key: Any = source.model._meta.pk
-    return tuple(json.loads(text)) if isinstance(key, models.CompositePrimaryKey) else key.to_python(text)
+        yield source.key_from_text(text)
 
 
 def _let_go_of_missing(source: Source, keys: list[Any], using: str) -> int:

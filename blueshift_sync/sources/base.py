@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
-from django.db.models import Model, QuerySet
+from django.db.models import CompositePrimaryKey, Model, QuerySet
 
 from .paths import read_path
+from .relations import installed_model, key_in, key_parts
 
 #: How a value is found: the name of a method of the source, a field path, or a function of the object.
 Getter = str | Callable[[Any], Any]
@@ -17,21 +19,34 @@ class Source:
     """What both kinds have in common. Registered with `@register(Model)`, which sets `model`."""
 
     model: type[Model]
-    #: Related models and the path from one of their objects to this source's object, such as {Order: "user"}.
-    watch: ClassVar[Mapping[type[Model], str]] = {}
+    #: Related models and the path from one of their objects to this source's objects, such as {Order: "user"}.
+    watch: ClassVar[Mapping[type[Model] | str, str]] = {}
 
     @property
     def label(self) -> str:
         """The model's name as it is stored beside mirrored rows, `app_label.modelname`."""
         return self.model._meta.label_lower
 
+    def watched(self) -> Iterator[tuple[type[Model], str]]:
+        """What `watch` says, but for what the system checks complain of: no path, or a model that isn't installed."""
+        for model_or_name, path in self.watch.items():
+            model = installed_model(model_or_name)
+            if model is not None and isinstance(path, str):
+                yield model, path
+
     def key_of(self, obj: Any) -> Any:
         """The primary key under which this source's model has `obj`, in the type that the database gives it.
 
         An object in memory may hold it as text, and a child of the model may have another key of its own.
         """
-        field = self.model._meta.pk
-        return field.to_python(getattr(obj, field.attname))
+        return key_in(self.model, obj)
+
+    def key_from_text(self, text: str) -> Any:
+        """The primary key that is stored as `text` beside mirrored rows."""
+        field: Any = self.model._meta.pk
+        if isinstance(field, CompositePrimaryKey):
+            return tuple(part.to_python(value) for part, value in zip(key_parts(field), json.loads(text), strict=True))
+        return field.to_python(text)
 
     def get_queryset(self) -> QuerySet[Any]:
         """The objects of a backfill; the place for `select_related` and `prefetch_related`."""
@@ -45,11 +60,18 @@ class Source:
         """What `getter` finds on `obj`."""
         if callable(getter):
             return getter(obj)
-        if self._has_method(getter):
+        if self.is_method(getter):
             return getattr(self, getter)(obj)
         return read_path(obj, getter)
 
-    def _has_method(self, name: str) -> bool:
+    def path_of(self, name: str) -> str | None:
+        """The field path that a mapped field is read by, if it is read by one."""
+        getter = getattr(type(self), name, None)
+        if hasattr(self, f"get_{name}") or not isinstance(getter, str) or self.is_method(getter):
+            return None
+        return getter
+
+    def is_method(self, name: str) -> bool:
         """Whether the site wrote a method of this name. What every source has may be a field of the model as well."""
         return callable(getattr(type(self), name, None)) and not any(
             hasattr(base, name) for base in (Source, CustomerSource, MembershipSource)

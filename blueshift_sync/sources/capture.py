@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -11,10 +11,11 @@ from typing import Any
 from django.db import router
 from django.db.models import Model, QuerySet
 
-from .base import CustomerSource, MembershipSource
+from .base import CustomerSource, MembershipSource, Source
 from .customers import capture_customers, detach_customer
-from .memberships import capture_memberships, withdraw_memberships
-from .registry import customer_source_of, sources_of
+from .memberships import capture_memberships, capture_memberships_of, withdraw_memberships
+from .registry import sources_of
+from .relations import concrete_of, key_in, keys_of_kin
 
 #: Objects read and rows written at a time.
 CHUNK = 500
@@ -51,14 +52,37 @@ def capture_chunk(objects: Sequence[Model], using: str, *, new: bool = False) ->
     `new`: it is one, and it was made just now.
     """
     model = objects[0]._meta.model
+    return _capture_kin(model, lambda source: _keys(source, objects, using), len(objects), using, new=new)
+
+
+def capture_keys(model: type[Model], keys: Iterable[Any], using: str) -> Captured:
+    """Re-reads the objects of `model` with these keys, each in the type that the database gives it."""
+    total = Captured()
+    iterator = iter(keys)
+    while chunk := list(islice(iterator, CHUNK)):
+
+        def keys_for(source: Source, chunk: Sequence[Any] = chunk) -> Sequence[Any]:
+            return keys_of_kin(model, chunk, source.model, using)
+
+        total += _capture_kin(model, keys_for, len(chunk), using)
+    return total
+
+
+def _capture_kin(
+    model: type[Model], keys_for: Callable[[Source], Sequence[Any]], count: int, using: str, *, new: bool = False
+) -> Captured:
+    """Captures `count` objects of `model` through every source that they may concern."""
     captured = Captured()
-    customer_source = customer_source_of(model)
-    if customer_source is not None:
-        captured.read = len(objects)
-        captured.changed += capture_customers(customer_source, _keys(customer_source, objects), using, new=new)
+    customer_sources = [source for source in sources_of(model) if isinstance(source, CustomerSource)]
+    for source in customer_sources:
+        captured.read = count
+        is_new = new and concrete_of(source.model) is concrete_of(model)  # the parent of a new object may be an old one
+        captured.changed += capture_customers(source, keys_for(source), using, new=is_new)
+    if len(customer_sources) > 1 and captured.changed:  # an object of a parent may have become one of its child
+        capture_memberships_of(customer_sources[-1], keys_for(customer_sources[-1]))
     for sources in membership_sources_of(model):
-        captured.read = len(objects)
-        captured.changed += capture_memberships(sources, _keys(sources[0], objects), using)
+        captured.read = count
+        captured.changed += capture_memberships(sources, keys_for(sources[0]), using)
     return captured
 
 
@@ -68,9 +92,9 @@ def forget_object(obj: Model) -> None:
     The row of its own model only: where a parent's row goes as well, that has a signal of its own.
     """
     model = obj._meta.model
-    customer_source = customer_source_of(model)
-    if customer_source is not None and _has_its_row(customer_source, obj):
-        detach_customer(customer_source, customer_source.key_of(obj))
+    for source in sources_of(model):
+        if isinstance(source, CustomerSource) and _has_its_row(source, obj):
+            detach_customer(source, source.key_of(obj))
     for sources in membership_sources_of(model):
         if _has_its_row(sources[0], obj):
             withdraw_memberships(sources[0], sources[0].key_of(obj))
@@ -85,9 +109,12 @@ def membership_sources_of(model: type[Model]) -> Iterator[list[MembershipSource]
     yield from together.values()
 
 
-def _keys(source: CustomerSource | MembershipSource, objects: Sequence[Model]) -> list[Any]:
-    return [source.key_of(obj) for obj in objects]
+def _keys(source: Source, objects: Sequence[Model], using: str) -> Sequence[Any]:
+    model = objects[0]._meta.model
+    if issubclass(model, concrete_of(source.model)):
+        return [source.key_of(obj) for obj in objects]
+    return keys_of_kin(model, [key_in(model, obj) for obj in objects], source.model, using)
 
 
-def _has_its_row(source: CustomerSource | MembershipSource, obj: Model) -> bool:
-    return obj._meta.concrete_model is source.model._meta.concrete_model
+def _has_its_row(source: Source, obj: Model) -> bool:
+    return concrete_of(obj._meta.model) is concrete_of(source.model)

@@ -6,7 +6,7 @@ the second one waits, and then sees what the first one did.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -23,13 +23,18 @@ from ..models.fingerprints import fingerprint_of
 from ..models.lists import MEMBERSHIP_COLUMNS
 from ..models.state import CHANGE_COLUMNS
 from .base import CustomerSource
+from .clashes import ids_given_up, ids_held, waiting_for
 from .fresh import fresh_objects, fresh_query
 from .identity import settle_identities
 from .readings import Reading, key_text, read_customer, read_customer_alone
 from .statements import Select, insert_of, update_of
 from .trips import Statement, savepoint
+from .values import size_of
 
 Reader = Callable[[CustomerSource, Model], Reading]
+
+#: Characters of attributes in one statement: MySQL and MariaDB take 16 MB, and some characters are written as six.
+LARGEST_STATEMENT = 2_000_000
 
 CUSTOMER_COLUMNS = (
     *CHANGE_COLUMNS,
@@ -73,6 +78,8 @@ def _capture_customers(
     with savepoint(mirror) as write:
         rows, objects = ({}, fresh_objects(source, keys, using)) if new else _look(source, keys, using, mirror)
         readings = [read(source, obj) for obj in objects]
+        rows |= _rows_by_other_keys(source, readings, keys, mirror)
+        held = ids_held(rows.values())
         gone = [rows[source_id] for source_id in rows.keys() - {reading.source_id for reading in readings}]
         if not new:
             settle_identities(readings, rows, mirror)
@@ -82,7 +89,15 @@ def _capture_customers(
         _write(changed, before, mirror, write)
         if changed or gone:
             wake_on_commit(mirror)
+            let_have_ids(ids_given_up(held, rows.values()), mirror)
     return len(changed) + len(gone)
+
+
+def let_have_ids(customer_ids: set[str], mirror: str) -> None:
+    """Captures the objects that were refused because of these customer IDs, which nobody holds any more."""
+    if customer_ids:
+        for source, keys in waiting_for(customer_ids, mirror):
+            capture_customers(source, keys, router.db_for_write(source.model))
 
 
 def _look(
@@ -96,8 +111,22 @@ def _look(
     return {row.source_id: row for row in rows}, objects
 
 
+def _rows_by_other_keys(
+    source: CustomerSource, readings: Sequence[Reading], keys: Sequence[Any], mirror: str
+) -> dict[str | None, Customer]:
+    """The rows of objects that were found under a key that is written differently.
+
+    To MySQL and MariaDB "A" is "a", if the site's column doesn't say otherwise.
+    """
+    others = {reading.source_id for reading in readings}.difference(map(key_text, keys))
+    return _rows_named(source, list(others), mirror) if others else {}
+
+
 def _locked_rows(source: CustomerSource, keys: Sequence[Any], mirror: str) -> dict[str | None, Customer]:
-    names = [key_text(key) for key in keys]
+    return _rows_named(source, [key_text(key) for key in keys], mirror)
+
+
+def _rows_named(source: CustomerSource, names: Sequence[str], mirror: str) -> dict[str | None, Customer]:
     if len(names) == 1:
         rows = _ROW_OF_SOURCE.query(mirror, source.label, names[0]).rows()
     else:
@@ -145,9 +174,30 @@ def _write(
         write(
             insert_of(row, mirror) if row.pk is None else update_of(row, _changed_fields(row, before[row.pk]), mirror)
         )
-    elif rows:
-        Customer.objects.using(mirror).bulk_update([row for row in rows if row.pk is not None], CUSTOMER_COLUMNS)
-        Customer.objects.using(mirror).bulk_create([row for row in rows if row.pk is None])
+    else:
+        _update([row for row in rows if row.pk is not None], mirror)
+        for few in _statements([row for row in rows if row.pk is None]):
+            Customer.objects.using(mirror).bulk_create(few)
+
+
+def _update(rows: Sequence[Customer], mirror: str) -> None:
+    for few in _statements(rows):
+        Customer.objects.using(mirror).bulk_update(few, CUSTOMER_COLUMNS)
+
+
+def _statements(rows: Sequence[Customer]) -> Iterator[list[Customer]]:
+    """The rows in slices that fit into one statement each; as a rule that is all of them."""
+    few: list[Customer] = []
+    size = 0
+    for row in rows:
+        own = sum(size_of(value) for value in row.attributes.values())
+        if size + own > LARGEST_STATEMENT and few:
+            yield few
+            few, size = [], 0
+        few.append(row)
+        size += own
+    if few:
+        yield few
 
 
 def _changed_fields(row: Customer, before: Mapping[str, Any]) -> list[Any]:
@@ -168,8 +218,10 @@ def detach_customer(source: CustomerSource, key: Any) -> None:
     with transaction.atomic(using=mirror):
         rows = _locked_rows(source, [key], mirror)
         if rows:
+            held = ids_held(rows.values())
             _detach(list(rows.values()), mirror)
             wake_on_commit(mirror)
+            let_have_ids(set(held.values()), mirror)
 
 
 def _detach(rows: Sequence[Customer], mirror: str) -> None:
@@ -182,7 +234,7 @@ def _detach(rows: Sequence[Customer], mirror: str) -> None:
             error_code="source_deleted",
             error_message="The object on the site was deleted.",
         )
-    Customer.objects.using(mirror).bulk_update(rows, CUSTOMER_COLUMNS)
+    _update(rows, mirror)
     _leave_all_lists(rows, mirror)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,11 +18,12 @@ from ..exceptions import SourceError
 from ..models import Customer, CustomerList, ListMembership
 from ..models.lists import MEMBERSHIP_COLUMNS
 from .base import CustomerSource, MembershipSource
+from .clashes import speaking_of
 from .customers import capture_customers, due_after_debounce
-from .fresh import fresh_objects
+from .fresh import fresh_objects, keys_of_child
 from .mistakes import describe, is_mistake, loggable_key
 from .readings import key_text
-from .registry import customer_source_of
+from .registry import customer_source_of, customer_sources_of_children
 from .statements import Select, insert_of, update_of
 from .trips import Statement, savepoint
 
@@ -108,7 +109,8 @@ def _capture_memberships(sources: Sequence[MembershipSource], keys: Sequence[Any
     with savepoint(mirror) as write:
         wishes = _read_wishes(sources, keys, using, read)
         by_pair = _by_pair(wishes.stated, using, mirror)
-        capture = _Capture(sources[0].label, {key_text(key) for key in keys}, due_after_debounce())
+        names = {key_text(key) for key in keys} | {wish.source_id for wish in wishes.stated}
+        capture = _Capture(sources[0].label, names, due_after_debounce())
         capture.lock(by_pair, mirror)
         capture.follow(by_pair)
         wished = {(pair, wish.source_id) for pair, stated in by_pair.items() for wish in stated}
@@ -116,9 +118,25 @@ def _capture_memberships(sources: Sequence[MembershipSource], keys: Sequence[Any
         _write(capture.changed, mirror, write)
         if capture.changed:
             wake_on_commit(mirror)
+            _hand_on(capture.taken_off, mirror)
     for mistake in wishes.mistakes.values():
         mistake.log(sources[0].model)
     return len(capture.changed)
+
+
+def capture_memberships_of(source: CustomerSource, keys: Sequence[Any]) -> None:
+    """Captures what puts these customers on lists: they are mirrored by another row than before."""
+    mirror = router.db_for_write(Customer)
+    names = [key_text(key) for key in keys]
+    rows = Customer.objects.using(mirror).filter(source_type=source.label, source_id__in=names)
+    _hand_on(set(rows.values_list("pk", flat=True)), mirror)
+
+
+def _hand_on(customers: set[int], mirror: str) -> None:
+    """Who put these customers on a list has taken them off again: another object may want them there all the same."""
+    if customers:
+        for sources, keys, using in speaking_of(customers, mirror):
+            capture_memberships(sources, keys, using)
 
 
 def _read_wishes(sources: Sequence[MembershipSource], keys: Sequence[Any], using: str, read: Reader) -> Wishes:
@@ -176,6 +194,7 @@ def _list_number(list_id: Any) -> int:
 
 def _by_pair(wishes: Sequence[Wish], using: str, mirror: str) -> dict[Pair, list[Wish]]:
     """The wishes by the rows that they are about. A customer that isn't mirrored yet is captured now."""
+    wishes = _of_children(wishes, using)
     customers = _find_customers(wishes, mirror)
     missing: dict[CustomerSource, set[Any]] = defaultdict(set)
     for wish in wishes:
@@ -191,6 +210,21 @@ def _by_pair(wishes: Sequence[Wish], using: str, mirror: str) -> dict[Pair, list
         if wish.customer_name in customers:
             pairs[lists[wish.list_id].pk, customers[wish.customer_name].pk].append(wish)
     return pairs
+
+
+def _of_children(wishes: Sequence[Wish], using: str) -> Sequence[Wish]:
+    """The wishes, with each customer under the source of the child of its model that it is an object of."""
+    for parent in {wish.customer_source for wish in wishes}:
+        for child in customer_sources_of_children(parent.model):
+            keys = {wish.customer_key for wish in wishes if wish.customer_source is parent}
+            theirs = keys_of_child(child, keys, parent, using)
+            wishes = [
+                replace(wish, customer_source=child, customer_key=theirs[wish.customer_key])
+                if wish.customer_source is parent and wish.customer_key in theirs
+                else wish
+                for wish in wishes
+            ]
+    return wishes
 
 
 def _find_customers(wishes: Iterable[Wish], mirror: str) -> dict[tuple[str, str], Customer]:
@@ -231,6 +265,8 @@ class _Capture:
         self.due_at = due_at
         self.rows: dict[Pair, ListMembership] = {}
         self.changed: list[ListMembership] = []
+        #: The customers that were taken off a list.
+        self.taken_off: set[int] = set()
 
     def lock(self, pairs: Collection[Pair], mirror: str) -> None:
         """Finds and locks the rows of these pairs and those that the source objects own."""
@@ -264,6 +300,8 @@ class _Capture:
             if row.pk and says == (wish.is_member, self.label, wish.source_id, False):
                 continue
             row.source_type, row.source_id = self.label, wish.source_id
+            if row.pk and row.is_member and not wish.is_member:
+                self.taken_off.add(row.customer_id)
             row.set_member(wish.is_member, due_at=self.due_at)
             self.changed.append(row)
 
@@ -278,6 +316,7 @@ class _Capture:
                 continue
             mistake = mistakes.get(owner)
             if mistake is None:
+                self.taken_off.add(row.customer_id)
                 _disown(row, self.due_at)
             elif (row.error_code, row.error_message) == ("source_error", mistake.message):
                 continue
@@ -325,3 +364,4 @@ def withdraw_memberships(source: MembershipSource, key: Any) -> None:
         _write(rows, mirror, write)
         if rows:
             wake_on_commit(mirror)
+            _hand_on({row.customer_id for row in rows}, mirror)

@@ -17,7 +17,7 @@ from ..exceptions import ValueNotSendable
 from ..models import Customer
 from .base import CustomerSource
 from .mistakes import describe, is_mistake, text_of
-from .values import check_depth, to_json
+from .values import check_size, to_json
 
 _TEXTS = [
     field for field in Customer._meta.fields if field.name in {"customer_id", "email", "uuid", "firstname", "lastname"}
@@ -117,10 +117,11 @@ def _read_attributes(source: CustomerSource, obj: Model, reading: Reading) -> No
     attributes: dict[str, Any] = {
         name: None for name in LONGEST if name in source.send_null and not reading.columns.get(name)
     }
+    size = 0
     for name, getter in source.attributes.items():
         with _Guard(reading, f"attribute '{name}'"):
             value = to_json(source.read(obj, getter))
-            check_depth(value)
+            size += check_size(value, size)
             if value is not None or name in source.send_null:
                 attributes[name] = value
     reading.columns["attributes"] = attributes

@@ -13,14 +13,16 @@ from django.apps import apps
 from django.db import router, transaction
 from django.db.models import Model
 from django.db.models.signals import post_delete, post_save
+from django.dispatch import receiver
 from rq.timeouts import BaseTimeoutException
 
-from ..exceptions import SourceError
 from ..models import Customer
 from .base import Source
 from .capture import capture_chunk, forget_object
+from .customers import let_have_ids
 from .mistakes import loggable_key
-from .paths import read_path
+from .registry import sources_of
+from .relations import are_kin
 
 logger = logging.getLogger(__name__)
 
@@ -37,34 +39,40 @@ def disabled() -> Iterator[None]:
         _disabled.reset(token)
 
 
+def is_disabled() -> bool:
+    """Whether this code runs in a block of `disabled`."""
+    return _disabled.get()
+
+
+def mirror_alias() -> str:
+    """The database that has the mirror."""
+    return router.db_for_write(Customer)
+
+
 def connect(source: Source) -> None:
-    """Listens to the source's model, the models derived from it, and those that it watches."""
-    for model in _with_derived(source.model):
+    """Listens to the models whose objects the source may have to do with: parents, children and proxies of its own."""
+    for model in _kin_of(source.model):
         post_save.connect(_on_save, sender=model, dispatch_uid="blueshift_sync.save")
         post_delete.connect(_on_delete, sender=model, dispatch_uid="blueshift_sync.delete")
-    for watched, path in source.watch.items():
-        for model in _with_derived(watched):
-            for signal in (post_save, post_delete):
-                signal.connect(_watcher(source, path), sender=model, dispatch_uid=_watch_uid(source, path), weak=False)
 
 
 def disconnect(source: Source) -> None:
     """Undoes `connect`."""
-    for model in _with_derived(source.model):
-        post_save.disconnect(sender=model, dispatch_uid="blueshift_sync.save")
-        post_delete.disconnect(sender=model, dispatch_uid="blueshift_sync.delete")
-    for watched, path in source.watch.items():
-        for model in _with_derived(watched):
-            for signal in (post_save, post_delete):
-                signal.disconnect(sender=model, dispatch_uid=_watch_uid(source, path))
+    for model in _kin_of(source.model):
+        if not sources_of(model):
+            post_save.disconnect(sender=model, dispatch_uid="blueshift_sync.save")
+            post_delete.disconnect(sender=model, dispatch_uid="blueshift_sync.delete")
 
 
-def _with_derived(model: type[Model]) -> list[type[Model]]:
-    return [candidate for candidate in apps.get_models() if issubclass(candidate, model)]
+def _kin_of(model: type[Model]) -> list[type[Model]]:
+    return [candidate for candidate in apps.get_models() if are_kin(candidate, model)]
 
 
-def _watch_uid(source: Source, path: str) -> str:
-    return f"blueshift_sync.watch.{source.label}.{type(source).__qualname__}.{path}"
+@receiver(post_delete, sender=Customer)
+def _on_customer_deleted(instance: Customer, using: str, **kwargs: Any) -> None:
+    """A row of the mirror was deleted by hand: its customer ID is free."""
+    if instance.customer_id:
+        let_have_ids({instance.customer_id}, using)
 
 
 def _on_save(instance: Model, *, using: str, created: bool = False, raw: bool = False, **kwargs: Any) -> None:
@@ -77,33 +85,17 @@ def _on_delete(instance: Model, using: str, **kwargs: Any) -> None:
         _capture_change(instance, using, forget_object)
 
 
-def _watcher(source: Source, path: str) -> Callable[..., None]:
-    def on_change(instance: Model, using: str, raw: bool = False, **kwargs: Any) -> None:  # noqa: FBT001, FBT002
-        if not raw and not _disabled.get():
-            _capture_change(instance, using, lambda obj: _capture_watching(source, read_path(obj, path), using))
-
-    return on_change
-
-
-def _capture_watching(source: Source, obj: Any, using: str) -> None:
-    if obj is None:
-        return
-    if not isinstance(obj, source.model._meta.concrete_model or ()):
-        raise SourceError(f"A path of {type(source).__name__}.watch leads to {type(obj).__name__}, not {source.label}.")
-    capture_chunk([obj], using)
-
-
 def _capture_change(instance: Model, using: str, capture: Callable[[Model], Any], *, savepoint: bool = True) -> None:
     """Captures now, in the transaction of the change; where that is on another database, once it is committed."""
-    mirror = router.db_for_write(Customer)
+    mirror = mirror_alias()
     if using == mirror:
-        _capture_safely(instance, mirror, capture, savepoint=savepoint)
+        capture_safely(instance, mirror, capture, savepoint=savepoint)
     else:
         frozen = copy(instance)  # a deleted object loses its key
-        transaction.on_commit(lambda: _capture_safely(frozen, mirror, capture, savepoint=savepoint), using=using)
+        transaction.on_commit(lambda: capture_safely(frozen, mirror, capture, savepoint=savepoint), using=using)
 
 
-def _capture_safely(instance: Model, mirror: str, capture: Callable[[Model], Any], *, savepoint: bool) -> None:
+def capture_safely(instance: Model, mirror: str, capture: Callable[[Model], Any], *, savepoint: bool = True) -> None:
     """Captures in a savepoint: whatever goes wrong with us, the site's own change goes through.
 
     A `capture` that sees to its savepoints itself needs none here. What is lost is logged, and found again by a

@@ -11,19 +11,28 @@ from django.utils.module_loading import autodiscover_modules
 from . import registry
 from .base import Source
 from .receivers import connect, disconnect
+from .relations import installed_model, name_of
+from .watch_receivers import connect_watches, disconnect_watches
 
 SourceClass = TypeVar("SourceClass", bound=type[Source])
 
 
-def register(*models: type[Model]) -> Callable[[SourceClass], SourceClass]:
+def register(*models: type[Model] | str) -> Callable[[SourceClass], SourceClass]:
     """Class decorator: mirrors the objects of `models` as the decorated source says.
 
+    A model is a class or a name such as "auth.User". One whose app isn't installed is left to the system checks.
     Raises SourceError where the class is no source or the model has one of its kind already.
     """
 
     def decorate(source_class: SourceClass) -> SourceClass:
-        for model in models:
-            connect(registry.add(source_class, model))
+        for model_or_name in models:
+            model = installed_model(model_or_name)
+            if model is None:
+                registry.note_missing(source_class, name_of(model_or_name))
+                continue
+            source = registry.add(source_class, model)
+            connect(source)
+            connect_watches(source)
         return source_class
 
     return decorate
@@ -33,6 +42,7 @@ def unregister(model: type[Model]) -> None:
     """Forgets the sources of `model`; for tests."""
     for source in registry.remove(model):
         disconnect(source)
+        disconnect_watches(source)
 
 
 def autodiscover() -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 from django.db.models import Model
 
 from ..exceptions import SourceError
 from .base import CustomerSource, MembershipSource, Source
+from .relations import are_kin, concrete_of
 
 _sources: dict[type[Model], list[Source]] = {}
+_missing: list[tuple[type[Source], str]] = []
 
 
 def add(source_class: type[Source], model: type[Model]) -> Source:
@@ -24,12 +27,24 @@ def add(source_class: type[Source], model: type[Model]) -> Source:
     source = source_class()
     source.model = model
     _sources.setdefault(model, []).append(source)
+    _forget_answers()
     return source
 
 
 def remove(model: type[Model]) -> list[Source]:
     """Forgets the sources of `model`, and returns them."""
+    _forget_answers()
     return _sources.pop(model, [])
+
+
+def note_missing(source_class: type[Source], name: str) -> None:
+    """Notes that `source_class` should mirror a model that isn't installed."""
+    _missing.append((source_class, name))
+
+
+def missing_models() -> list[tuple[type[Source], str]]:
+    """The sources that were registered for a model that isn't installed, and what they call it."""
+    return list(_missing)
 
 
 def _kind_of(source_class: type[Source]) -> type[Source]:
@@ -45,16 +60,57 @@ def all_sources() -> Iterator[Source]:
     return iter(sorted(everything, key=lambda source: isinstance(source, MembershipSource)))
 
 
+@cache
 def sources_of(model: type[Model]) -> list[Source]:
-    """The sources of `model` and, for a proxy or a child, of the models it derives from.
+    """The sources that an object of `model` may concern: its own, and those of its parents, children and proxies.
 
-    Of the customer sources only the nearest one, so that an object is one customer.
+    Of the customer sources of one table only the nearest one; those of parents come before those of their children.
     """
-    found = [source for ancestor in model.__mro__ for source in _sources.get(ancestor, [])]
-    nearest = next((source for source in found if isinstance(source, CustomerSource)), None)
-    return [source for source in found if source is nearest or isinstance(source, MembershipSource)]
+    kin = [source for source in all_sources() if are_kin(source.model, model)]
+    customer_sources = {
+        concrete_of(source.model): _customer_source_of_table(model, concrete_of(source.model))
+        for source in kin
+        if isinstance(source, CustomerSource)
+    }
+    parents_first = sorted(customer_sources, key=lambda table: len(table.__mro__))
+    return [
+        *(source for table in parents_first if (source := customer_sources[table]) is not None),
+        *(source for source in kin if isinstance(source, MembershipSource)),
+    ]
 
 
+@cache
 def customer_source_of(model: type[Model]) -> CustomerSource | None:
-    """The source that mirrors objects of `model` as customers, if there is one."""
-    return next((source for source in sources_of(model) if isinstance(source, CustomerSource)), None)
+    """The source that mirrors objects of `model` as customers, if there is one: its own, or its nearest parent's."""
+    for ancestor in model.__mro__:
+        if issubclass(ancestor, Model) and ancestor is not Model:
+            source = _customer_source_of_table(ancestor, concrete_of(ancestor))
+            if source is not None:
+                return source
+    return None
+
+
+def _customer_source_of_table(model: type[Model], table: type[Model]) -> CustomerSource | None:
+    """The customer source of this table's model or of a proxy of it, and rather that of `model` itself."""
+    alike = [source for source in _customer_sources() if concrete_of(source.model) is table]
+    return max(alike, key=lambda source: source.model is model, default=None)
+
+
+@cache
+def customer_sources_of_children(model: type[Model]) -> list[CustomerSource]:
+    """The customer sources of models derived from this one, with tables of their own: their objects are theirs."""
+    return [source for source in _customer_sources() if _derives(source.model, model)]
+
+
+def _customer_sources() -> list[CustomerSource]:
+    return [source for source in all_sources() if isinstance(source, CustomerSource)]
+
+
+def _derives(child: type[Model], parent: type[Model]) -> bool:
+    child, parent = concrete_of(child), concrete_of(parent)
+    return child is not parent and issubclass(child, parent)
+
+
+def _forget_answers() -> None:
+    for answered in (sources_of, customer_source_of, customer_sources_of_children):
+        answered.cache_clear()

@@ -96,6 +96,59 @@ def test_a_clash_heals_by_the_next_save_once_the_first_is_left_out() -> None:
     assert mistake(first)[0] == "duplicate_customer_id"
 
 
+class TestHealing:
+    """Nobody has to save the one that was refused."""
+
+    @pytest.fixture
+    def people(self, people: None) -> list[Person]:
+        return [save("1"), save("1")]
+
+    def test_when_the_first_gets_another_id(self, people: list[Person]) -> None:
+        renumber(people[0], "2")
+        assert told(people[1])["customer_id"] == "1"
+
+    def test_when_the_first_is_deleted(self, people: list[Person]) -> None:
+        people[0].delete()
+        assert told(people[1])["customer_id"] == "1"
+
+    def test_when_the_first_is_left_out(self, people: list[Person]) -> None:
+        people[0].active = False
+        people[0].save()
+        assert told(people[1])["customer_id"] == "1"
+
+    def test_when_the_first_is_found_gone(self, people: list[Person]) -> None:
+        Person.objects.filter(pk=people[0].pk)._raw_delete("default")  # type: ignore[attr-defined]
+        services.capture(people[:1])
+        assert told(people[1])["customer_id"] == "1"
+
+    def test_one_of_several_gets_the_id(self, people: list[Person]) -> None:
+        people.append(save("1"))
+        people[0].delete()
+        assert sorted(mirrored(person).state for person in people[1:]) == ["FAILED", "PENDING"]
+
+    def test_when_a_row_made_by_hand_gets_another_id(self) -> None:
+        by_hand = make_customer(customer_id="2")
+        person = save("1")
+        renumber(person, "2")
+        assert mistake(person)[0] == "duplicate_customer_id"
+        by_hand.customer_id = "3"
+        services.save_edited(by_hand)
+        assert told(person)["customer_id"] == "2"
+
+    def test_when_a_row_made_by_hand_is_deleted(self) -> None:
+        by_hand = make_customer(customer_id="2")
+        person = save("1")
+        renumber(person, "2")
+        by_hand.delete()
+        assert told(person)["customer_id"] == "2"
+
+    def test_with_a_rollback_the_clash_is_there_again(self, people: list[Person]) -> None:
+        with rolled_back():
+            people[0].delete()
+            assert told(people[1])["customer_id"] == "1"
+        assert mistake(people[1])[0] == "duplicate_customer_id"
+
+
 def test_one_that_is_left_out_does_not_take_the_id_of_one_that_is_sent() -> None:
     first = save("1")
     save("1", active=False)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from blueshift_sync import services
-from blueshift_sync.models import Customer
+from blueshift_sync.models import Customer, ListMembership
 from blueshift_sync.sources import CustomerSource, MembershipSource
-from tests.site.models import Account, Badge, Colleague, Contact, Device, Partner, Person, Profile, Worker
+from tests.site.models import Account, Badge, Colleague, Contact, Device, Partner, Person, Profile, Signup, Worker
 
 from .conftest import Register
 from .helpers import list_numbers, mirrored
@@ -74,10 +74,73 @@ def test_a_source_of_a_child_knows_nothing_of_the_parents_others(registered: Reg
     assert rows() == [("site.worker", None, "ada@example.com", "EXCLUDED")]
 
 
-def test_the_nearest_customer_source_mirrors_an_object(registered: Register) -> None:
-    mirror_emails(registered, Person, Worker)
-    worker = Worker.objects.create(email="ada@example.com")
-    assert rows() == [("site.worker", str(worker.pk), "ada@example.com", "PENDING")]
+class TestParentAndChildWithASourceEach:
+    """An object of the child is the child's customer, whichever of the two is saved."""
+
+    @pytest.fixture(autouse=True)
+    def sources(self, registered: Register) -> None:
+        mirror_emails(registered, Person, Worker)
+
+    def test_the_nearest_source_mirrors_an_object(self) -> None:
+        worker = Worker.objects.create(email="ada@example.com")
+        assert rows() == [("site.worker", str(worker.pk), "ada@example.com", "PENDING")]
+        person = Person.objects.get()
+        person.email = "new@example.com"
+        person.save()
+        assert rows() == [("site.worker", str(worker.pk), "new@example.com", "PENDING")]
+        services.capture(Person.objects.all())
+        assert len(rows()) == 1
+
+    def test_an_object_that_becomes_one_of_the_child_changes_its_source(self) -> None:
+        person = Person.objects.create(email="ada@example.com")
+        Worker(person_ptr=person, email="ada@example.com").save()
+        assert rows() == [
+            ("site.person", None, "ada@example.com", "EXCLUDED"),
+            ("site.worker", str(person.pk), "ada@example.com", "PENDING"),
+        ]
+
+    def test_a_membership_finds_its_customer_under_the_childs_source(self, registered: Register) -> None:
+        @registered(Signup)
+        class News(MembershipSource):
+            customer = "person"
+            list_id = 7
+
+        worker = Worker.objects.create(email="ada@example.com")
+        Signup.objects.create(person_id=worker.pk)
+        assert list_numbers(Customer.objects.get(source_type="site.worker")) == {7}
+
+
+@pytest.mark.parametrize("model", [Worker, Partner])
+def test_saving_the_parent_re_reads_the_child_that_has_the_source(registered: Register, model: Any) -> None:
+    mirror_emails(registered, model)
+    child = model.objects.create(email="ada@example.com")
+    person = Person.objects.get()
+    person.email = "new@example.com"
+    person.save()
+    assert rows() == [(f"site.{model._meta.model_name}", str(child.pk), "new@example.com", "PENDING")]
+
+
+def test_saving_another_parent_re_reads_the_child_that_has_the_source(registered: Register) -> None:
+    @registered(Partner)
+    class Source(CustomerSource):
+        email = "address"
+
+    Contact.objects.create(address="nobody@example.com")
+    Partner.objects.create(address="ada@example.com")
+    contact = Contact.objects.get(address="ada@example.com")
+    contact.address = "new@example.com"
+    contact.save()
+    assert mirrored_email() == "new@example.com"
+
+
+def test_a_source_of_a_proxy_mirrors_the_rows_however_they_are_saved(registered: Register) -> None:
+    mirror_emails(registered, Colleague)
+    person = Person.objects.create(email="ada@example.com")
+    assert rows() == [("site.colleague", str(person.pk), "ada@example.com", "PENDING")]
+    worker = Worker.objects.create(email="bob@example.com")
+    assert rows()[1:] == [("site.colleague", str(worker.pk), "bob@example.com", "PENDING")]
+    person.delete()
+    assert rows()[0] == ("site.colleague", None, "ada@example.com", "EXCLUDED")
 
 
 def test_a_second_parents_own_key_is_used(registered: Register) -> None:
@@ -161,6 +224,22 @@ def test_text_keys_are_kept_as_they_are(registered: Register) -> None:
     for key in keys:
         Account.objects.create(login=key, email="ada@example.com")
     assert [source_id for _, source_id, _, _ in rows()] == keys
+
+
+def test_a_key_that_the_database_takes_for_another_is_that_one(registered: Register) -> None:
+    """As MySQL and MariaDB do with upper case; elsewhere these are two accounts."""
+    mirror_emails(registered, Account)
+
+    @registered(Account)
+    class Everybody(MembershipSource):
+        customer = lambda account: account  # noqa: E731
+        list_id = 7
+
+    for login in ("ada", "Ada"):
+        Account(login=login, email=f"{login}@example.com").save()
+    expected = {account.pk: account.email for account in Account.objects.all()}
+    assert {source_id: email for _, source_id, email, _ in rows()} == expected
+    assert ListMembership.objects.filter(is_member=True).count() == len(expected)
 
 
 def test_a_key_that_is_another_models(registered: Register) -> None:

@@ -194,6 +194,17 @@ class TestSeveralObjectsForOneMembership:
         first.delete()
         assert lists_of(person) == set()
 
+    def test_the_last_one_takes_the_customer_off(self, person: Person) -> None:
+        signups = [Signup.objects.create(person=person, news="7") for _ in range(3)]
+        signups[0].delete()
+        assert lists_of(person) == {7}
+        signups[1].confirmed = False
+        signups[1].save()
+        assert lists_of(person) == {7}
+        signups[2].news = "8"
+        signups[2].save()
+        assert lists_of(person) == {8}
+
     def test_one_that_is_confirmed_takes_the_row_over_from_one_that_is_not(self, person: Person) -> None:
         first = Signup.objects.create(person=person, news="7", confirmed=False)
         second = Signup.objects.create(person=person, news="7")

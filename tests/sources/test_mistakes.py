@@ -100,8 +100,9 @@ def test_an_error_fails_the_record_with_a_sentence_and_the_next_good_save_heals_
         ({"deep": [float("-inf")]}, "the number -inf has no JSON form"),
         (10**5000, "too many digits"),
         (object(), "type object has no JSON form"),
+        ("a" * 10_000_000, "it has 10,000,000 characters; more than 200,000 can't be sent"),
     ],
-    ids=["nan", "inf", "nul", "surrogate", "nested", "digits", "object"],
+    ids=["nan", "inf", "nul", "surrogate", "nested", "digits", "object", "10 MB"],
 )
 def test_a_value_that_cannot_be_sent_fails_this_record_alone(mapping: Any, value: Any, reason: str) -> None:
     mapping["odd"] = lambda person: value if person.name == "Odd" else "fine"
@@ -131,6 +132,14 @@ def test_no_depth_of_a_value_breaks_the_save(mapping: Any, levels: int) -> None:
     row = mirrored(save())
     assert row.state == ("PENDING" if levels <= 20 else "FAILED")
     assert bool(row.error_message) == (levels > 20)
+
+
+def test_many_large_values_in_one_capture(mapping: Any) -> None:
+    """Together they are more than some databases take in one statement."""
+    Person.objects.bulk_create(Person(email=f"{number}@example.com") for number in range(40))
+    for letter in "öü":
+        mapping["odd"] = lambda person, letter=letter: letter * 100_000
+        assert services.capture(Person.objects.all()).changed == 40
 
 
 def test_a_value_that_contains_itself_fails_with_a_sentence(mapping: Any) -> None:

@@ -7,6 +7,7 @@ import enum
 import json
 import uuid
 from decimal import Decimal
+from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +21,7 @@ from django.utils.translation import gettext_lazy
 
 from blueshift_sync.exceptions import ValueNotSendable
 from blueshift_sync.sources import to_json
-from blueshift_sync.sources.values import DEEPEST, check_depth
+from blueshift_sync.sources.values import DEEPEST, LARGEST, check_size
 from tests.site.models import Person
 
 
@@ -144,12 +145,39 @@ def test_what_has_no_json_form_is_refused_with_a_reason(value: Any, reason: str)
         to_json(value)
 
 
-def test_a_site_can_say_what_its_own_type_is_sent_as() -> None:
-    class Money:
-        pence = 250
+class TestTypesOfTheSitesOwn:
+    def test_by_a_decorator(self) -> None:
+        class Money:
+            pence = 250
 
-    to_json.register(Money, lambda money: money.pence / 100)
-    assert to_json([Money()]) == [2.5]
+        @to_json.register(Money)
+        def money_to_json(money: Money) -> Decimal:
+            return Decimal(money.pence) / 100
+
+        assert to_json([Money()]) == [2.5]  # what the function returns is turned into JSON in its turn
+        assert money_to_json(Money()) == Decimal("2.5")
+
+    def test_by_an_annotation(self) -> None:
+        @to_json.register
+        def ratio_to_json(ratio: Fraction) -> float:
+            return float(ratio)
+
+        assert to_json(Fraction(1, 2)) == 0.5
+
+    def test_by_a_function(self) -> None:
+        class PhoneNumber(str):
+            as_e164 = "+441632960001"
+
+        to_json.register(PhoneNumber, lambda number: str(number.as_e164))
+        assert to_json({"phone": PhoneNumber("01632 960001")}) == {"phone": "+441632960001"}
+
+    def test_what_has_no_json_form_then_either(self) -> None:
+        class Money:
+            pass
+
+        to_json.register(Money, lambda money: object())
+        with pytest.raises(ValueNotSendable, match="object has no JSON form"):
+            to_json(Money())
 
 
 def nested(levels: int) -> Any:
@@ -160,7 +188,20 @@ def nested(levels: int) -> Any:
 
 
 def test_as_deep_as_every_database_takes_it_is_fine_and_deeper_is_not() -> None:
-    check_depth(nested(DEEPEST))
-    check_depth({"a": [{"b": 1}]})
+    check_size(nested(DEEPEST))
+    check_size({"a": [{"b": 1}]})
     with pytest.raises(ValueNotSendable, match="nested more than 20 levels"):
-        check_depth({"a": nested(DEEPEST)})
+        check_size({"a": nested(DEEPEST)})
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["a" * LARGEST, ["a" * 10] * (LARGEST // 11), [1] * (LARGEST // 2), {"a" * (LARGEST - 1): 1}],
+    ids=["text", "texts", "numbers", "key"],
+)
+def test_as_large_as_it_may_be_and_larger(value: Any) -> None:
+    assert LARGEST - 20 < check_size(value) <= LARGEST
+    with pytest.raises(ValueNotSendable, match="more than 200,000 can't be sent"):
+        check_size([value, value])
+    with pytest.raises(ValueNotSendable, match="together with the attributes before it"):
+        check_size(value, others=20)
