@@ -10,6 +10,7 @@ from django.db import router, transaction
 from django.db.models import Model, QuerySet
 from django.utils import timezone
 
+from .delivery.attribute_types import forget_types as forget_attribute_types
 from .delivery.connection import make_client
 from .delivery.push import kind_of, push_records
 from .delivery.runs import RECORD_MODELS, cancel_run
@@ -29,6 +30,7 @@ __all__ = [
     "capture",
     "check_key",
     "disabled",
+    "forget_types",
     "push",
     "remove_from_list",
     "resend",
@@ -162,6 +164,14 @@ def _check_editable(record: Record) -> None:
         raise BlueshiftSyncError(
             f"{record} belonged to a {record.source_type} that was deleted; it isn't sent any more."
         )
+
+
+def forget_types(attributes: Iterable[str]) -> None:
+    """Lets these attributes be sent as another JSON type than before, for whoever had Blueshift change theirs.
+
+    Records that were refused for a changed type are tried again.
+    """
+    forget_attribute_types(attributes)
 
 
 def check_key() -> ApiCall:

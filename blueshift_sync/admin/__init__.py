@@ -1,5 +1,6 @@
 """The operator's console: the mirror, its lists and the audit in the Django admin."""
 
+from .attribute_types import AttributeTypeAdmin
 from .calls import ApiCallAdmin, RecordResultAdmin
 from .customers import CustomerAdmin
 from .lists import CustomerListAdmin, ListMembershipAdmin
@@ -7,6 +8,7 @@ from .runs import SyncRunAdmin
 
 __all__ = [
     "ApiCallAdmin",
+    "AttributeTypeAdmin",
     "CustomerAdmin",
     "CustomerListAdmin",
     "ListMembershipAdmin",

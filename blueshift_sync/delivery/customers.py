@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -10,6 +11,7 @@ from ..client import customers_bulk
 from ..conf import app_settings
 from ..models import Customer, SyncRun, SyncState
 from ..models.customers import CustomerObject
+from .attribute_types import TYPE_CHANGED, settle_types
 from .batches import Batch
 from .claim import Claim, RunForChanges, due, give_back, into_calls, locked, mirror, refuse, take
 from .locks import skips_locked
@@ -67,10 +69,11 @@ def _claim(name_run: RunForChanges, calls: int) -> list[Claim]:
     rows = locked(due(Customer)).values_list(*COLUMNS)[: size * calls]
     customers = (ClaimedCustomer(*row) for row in rows)
     claims = take(Customer, into_calls(customers, size, calls), SyncRun.Kind.CUSTOMERS, name_run)
+    refused = settle_types([record for claim in claims for record in claim.records], mirror())
     seen: set[str] = set()
     for claim in claims:
         records = claim.records
-        claim.records = _first_of_each_email(_sendable(claim, records), seen)
+        claim.records = _first_of_each_email(_of_one_type(claim, _sendable(claim, records), refused), seen)
         give_back(Customer, claim, records)
     return claims
 
@@ -80,6 +83,21 @@ def _sendable(claim: Claim, records: Sequence[ClaimedCustomer]) -> list[ClaimedC
     nameless = [record.pk for record in records if not record.identifier]
     refuse(claim, Customer, nameless, *NO_IDENTIFIER)
     return [record for record in records if record.identifier]
+
+
+def _of_one_type(
+    claim: Claim, records: Sequence[ClaimedCustomer], refused: Mapping[int, str]
+) -> Sequence[ClaimedCustomer]:
+    """The records whose values are of the types that Blueshift has had. The others are FAILED."""
+    if not refused:
+        return records
+    pks_by_sentence: dict[str, list[int]] = defaultdict(list)
+    for record in records:
+        if record.pk in refused:
+            pks_by_sentence[refused[record.pk]].append(record.pk)
+    for sentence, pks in pks_by_sentence.items():
+        refuse(claim, Customer, pks, TYPE_CHANGED, sentence)
+    return [record for record in records if record.pk not in refused]
 
 
 def _first_of_each_email(customers: Sequence[ClaimedCustomer], seen: set[str]) -> list[ClaimedCustomer]:

@@ -1,5 +1,6 @@
 """The mirror of the site's customers and lists, and the audit of what was sent."""
 
+from .attribute_types import AttributeType
 from .audit import ApiCall, RecordResult, SyncRun
 from .customers import Customer
 from .lists import CustomerList, ListMembership
@@ -8,6 +9,7 @@ from .state import SyncState
 
 __all__ = [
     "ApiCall",
+    "AttributeType",
     "Customer",
     "CustomerList",
     "ListMembership",

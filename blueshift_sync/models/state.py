@@ -19,7 +19,9 @@ class SyncState(models.Model):
 
     #: Error codes that say what to become of a record that isn't to be sent; see `settled_state`.
     EXCLUDED_CODES = frozenset({"excluded", "source_deleted"})
-    UNSENDABLE_CODES = frozenset({"source_error", "value_not_sendable", "identifier_missing", "duplicate_customer_id"})
+    UNSENDABLE_CODES = frozenset(
+        {"source_error", "value_not_sendable", "type_changed", "identifier_missing", "duplicate_customer_id"}
+    )
 
     class State(models.TextChoices):
         PENDING = "PENDING", _("Waiting")

@@ -22,6 +22,7 @@ from ..models.fields import EmailKeyField
 from ..models.fingerprints import fingerprint_of
 from ..models.lists import MEMBERSHIP_COLUMNS
 from ..models.state import CHANGE_COLUMNS
+from .attribute_types import refuse_changed_types
 from .base import CustomerSource
 from .clashes import ids_given_up, ids_held, waiting_for
 from .fresh import fresh_objects, fresh_query
@@ -83,6 +84,7 @@ def _capture_customers(
         gone = [rows[source_id] for source_id in rows.keys() - {reading.source_id for reading in readings}]
         if not new:
             settle_identities(readings, rows, mirror)
+        refuse_changed_types(readings, rows, mirror)
         before = {row.pk: vars(row).copy() for row in rows.values()}
         changed = [row for reading in readings if (row := _changed_row(reading, rows)) is not None]
         _detach(gone, mirror)

@@ -11,9 +11,17 @@ from django.contrib import admin
 from django.db.models import Model
 from django.urls import reverse
 
-from blueshift_sync.models import ApiCall, Customer, CustomerList, ListMembership, RecordResult, SyncRun
+from blueshift_sync.models import (
+    ApiCall,
+    AttributeType,
+    Customer,
+    CustomerList,
+    ListMembership,
+    RecordResult,
+    SyncRun,
+)
 
-MODELS = [Customer, CustomerList, ListMembership, SyncRun, ApiCall, RecordResult]
+MODELS = [Customer, CustomerList, ListMembership, SyncRun, ApiCall, RecordResult, AttributeType]
 AUDIT = [SyncRun, ApiCall, RecordResult]
 
 

@@ -1,4 +1,4 @@
-"""One row of each of the six models, for tests that go through all of their pages."""
+"""One row of each model, for tests that go through all of their pages."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any
 
 from django.db.models import Model
 
-from blueshift_sync.models import ApiCall, Customer, CustomerList, ListMembership, RecordResult, SyncRun
+from blueshift_sync.models import ApiCall, AttributeType, Customer, CustomerList, ListMembership, RecordResult, SyncRun
 from tests.factories import make_call, make_customer, make_list, make_membership, make_result, make_run
 
 
 def make_one_of_each(**fields: dict[str, Any]) -> dict[type[Model], Model]:
-    """The six rows hang together: the call is of the run, the result of the call and of the membership.
+    """The rows hang together: the call is of the run, the result of the call and of the membership.
 
     `fields` are by model name, in lower case.
     """
@@ -23,7 +23,11 @@ def make_one_of_each(**fields: dict[str, Any]) -> dict[type[Model], Model]:
     )
     call = make_call(run=run, customer_list=customer_list, **fields.get("apicall", {}))
     result = make_result(call=call, customer=customer, membership=membership, **fields.get("recordresult", {}))
+    attribute_type = AttributeType.objects.create(
+        **{"name": f"age-{AttributeType.objects.count()}", "json_type": "number", **fields.get("attributetype", {})}
+    )
     return {
+        AttributeType: attribute_type,
         SyncRun: run,
         Customer: customer,
         CustomerList: customer_list,

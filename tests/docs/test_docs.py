@@ -108,6 +108,7 @@ from people.models import *
 ann = User.objects.create_user("ann", " ann@old.example.com", first_name="Ann")
 Subscription.objects.create(user=ann, plan=Plan.objects.create(code="gold"))
 Order.objects.create(user=ann, total=1200)
+Tag.objects.create(name="tea").users.add(ann)
 NewsletterSignup.objects.create(user=ann, confirmed=True)
 Interest.objects.create(user=ann, topic="tea")
 Interest.objects.create(user=ann, topic="water")
@@ -129,7 +130,13 @@ def test_page_sources(bare_site: Site) -> None:
 
     assert set(before) == {"ann@old.example.com", "staff@example.com", "guest@example.com", "walk-in@example.com"}
     ann = before["ann@old.example.com"]
-    assert ann["attributes"] | {"joined_at": ""} == {"joined_at": "", "plan": "gold", "orders": 1, "vip": True}
+    assert ann["attributes"] | {"joined_at": ""} == {
+        "joined_at": "",
+        "plan": "gold",
+        "orders": 1,
+        "tags": ["tea"],
+        "vip": True,
+    }
     assert ann["subscription_groups"] == [{"id": "sg-news", "subscribed": True}]
     assert before["staff@example.com"]["state"] == "EXCLUDED"
     members = "sorted(ListMembership.objects.values_list('customer_list__list_id', 'customer__email', 'is_member'))"
