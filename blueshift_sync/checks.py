@@ -11,6 +11,7 @@ from django.db import router
 from .conf import app_settings, problems, raw_settings
 from .models import Customer
 from .sources.base import Source
+from .sources.inspection import flaws, missing
 from .sources.registry import all_sources
 
 NO_KEY_HINT = "Set BLUESHIFT_SYNC['API_KEY'] to the User API key of your Blueshift account."
@@ -63,6 +64,15 @@ def check_key_for_deployment(app_configs: Any, **kwargs: Any) -> list[CheckMessa
             hint=NO_KEY_HINT,
             id="blueshift_sync.E003",
         )
+    ]
+
+
+@register(Tags.models)
+def check_sources(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Paths that lead nowhere, names that are Blueshift's own, and what else can't be right in a source."""
+    return [
+        *(Error(flaw.message, hint=flaw.hint, id="blueshift_sync.E004") for flaw in flaws()),
+        *(Error(flaw.message, hint=flaw.hint, id="blueshift_sync.E005") for flaw in missing()),
     ]
 
 
