@@ -26,10 +26,11 @@ def fresh_objects(source: Source, keys: Sequence[Any], using: str) -> list[Model
         return query.rows()
     if isinstance(source, CustomerSource):
         keys = _without_those_of_children(source, keys, using)
+    keys = list(keys)  # of a composite key no other kind of sequence will do
     found = {obj.pk: obj for obj in source.get_queryset().using(using).filter(pk__in=keys)}  # joins may repeat some
     missing = set(keys) - found.keys()
     if missing:
-        found |= {obj.pk: obj for obj in source.model._base_manager.using(using).filter(pk__in=missing)}
+        found |= {obj.pk: obj for obj in source.model._base_manager.using(using).filter(pk__in=list(missing))}
     return list(found.values())
 
 
