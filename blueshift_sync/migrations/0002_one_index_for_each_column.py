@@ -1,9 +1,11 @@
+from typing import Any
+
 from django.db import migrations, models
 
 import blueshift_sync.models.fields
 
 
-def sort_by_bytes(apps, schema_editor):
+def sort_by_bytes(apps: Any, schema_editor: Any) -> None:
     """Tables that are new have it already: what the field says of PostgreSQL came later than the first migration."""
     if schema_editor.connection.vendor != "postgresql":
         return
