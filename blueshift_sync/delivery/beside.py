@@ -16,7 +16,8 @@ class Beside:
 
     Only on PostgreSQL. Elsewhere the two would get into each other's way: SQLite knows one writer at a time, and in
     MariaDB and MySQL we wait for nobody's lock. Inside of a transaction, which another thread can't see into, and on
-    those databases the work is done at once. An error comes out of the call after the one that gave it.
+    those databases the work is done at once. An error comes out of the call after the one that gave it, whose own work
+    is done all the same.
     """
 
     def __init__(self) -> None:
@@ -39,12 +40,14 @@ class Beside:
         return self._doing is not None
 
     def do(self, work: Callable[[], None]) -> None:
-        """Has `work` done. Waits for what was given before, and raises its error."""
-        self.wait()
-        if self._thread is None:
-            work()
-        else:
-            self._doing = self._thread.submit(work)
+        """Has `work` done, whatever became of what was given before. Waits for that, and raises its error."""
+        try:
+            self.wait()
+        finally:
+            if self._thread is None:
+                work()
+            else:
+                self._doing = self._thread.submit(work)
 
     def wait(self) -> None:
         """Waits for what was given last, and raises its error."""

@@ -128,9 +128,17 @@ class Drain:
         try:
             yield
         finally:
+            self._settle_in_flight()
+
+    def _settle_in_flight(self) -> None:
+        """Settles every call in flight, whether or not another one can be."""
+        try:
             while self.in_flight:
                 self._settle_finished()
             self.settling.wait()
+        finally:
+            if self.in_flight:
+                self._settle_in_flight()
 
     # Sending
 
