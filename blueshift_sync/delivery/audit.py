@@ -11,11 +11,11 @@ from django.db.models import DateTimeField, Value
 from django.utils import timezone
 
 from ..client import Answer, HttpCall, RecordAnswer, RecordOutcome
-from ..models import ApiCall, ListMembership, RecordResult
+from ..models import ApiCall, Customer, ListMembership, RecordResult
 from .batches import Batch, Finished
 from .redaction import Redaction
 from .runs import note_calls
-from .statements import ByKey, insert_rows, update_rows
+from .statements import ByKey, find_rows, insert_rows, update_rows
 
 #: The columns of a result, as they are written.
 RESULT_COLUMNS = (
@@ -124,6 +124,23 @@ def _state_by_records(answer: Answer) -> ApiCall.State:
 def write_results(answered: Iterable[tuple[ApiCall, Sequence[Any], Sequence[RecordAnswer], Redaction]]) -> None:
     """Writes what became of each record of these calls. The records are as they were claimed."""
     insert_rows(RecordResult, RESULT_COLUMNS, (row for each in answered for row in _results(*each)))
+
+
+def write_results_of_deleted(
+    answered: Iterable[tuple[ApiCall, Sequence[Any], Sequence[RecordAnswer], Redaction]],
+) -> None:
+    """As `write_results`, where some of the records may have been deleted: their results name them by identifier only."""
+    rows = [row for each in answered for row in _results(*each)]
+    customers = set(find_rows(Customer, id=[row[1] for row in rows])) if rows else set()
+    memberships = set(find_rows(ListMembership, id=[row[2] for row in rows])) if rows else set()
+    insert_rows(
+        RecordResult,
+        RESULT_COLUMNS,
+        (
+            (call, customer if customer in customers else None, membership if membership in memberships else None, *rest)
+            for call, customer, membership, *rest in rows
+        ),
+    )
 
 
 def _results(

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import router
+from django.db import IntegrityError, router
 from django.db.models import Case, F, QuerySet, Value, When
 from django.utils import timezone
 
@@ -22,7 +22,7 @@ from ..client import RecordAnswer, RecordOutcome, TransportFailure
 from ..conf import app_settings
 from ..models import ApiCall, Customer, ListMembership, SyncRun, SyncState
 from ..signals import call_finished, records_failed
-from .audit import close_calls, write_results
+from .audit import close_calls, write_results, write_results_of_deleted
 from .batches import Batch, Finished
 from .claim import RELEASED, next_state
 from .lists import settle_list
@@ -63,7 +63,10 @@ class Alike:
 
 def settle(finished: Sequence[Finished]) -> None:
     """Writes down what the answers say: of the calls, of each record, of the lists and of the runs."""
-    failed = _write_down(finished)
+    try:
+        failed = _write_down(finished, write_results)
+    except IntegrityError:  # a record was deleted meanwhile; not looked for before, for it hardly ever happens
+        failed = _write_down(finished, write_results_of_deleted)
     for each in finished:
         if each.call.pk not in failed:
             _take_no_chances(each)
@@ -94,10 +97,10 @@ def _take_no_chances(late: Finished) -> None:
 
 
 @gives_way
-def _write_down(finished: Sequence[Finished]) -> dict[int, int]:
+def _write_down(finished: Sequence[Finished], write: Callable[[Iterable[Any]], None]) -> dict[int, int]:
     """Returns how many records became FAILED in each call; calls whose lease had run out are left out."""
     ours = close_calls(finished)
-    write_results((each.call, each.batch.records, each.answer.records, each.redaction) for each in ours)
+    write((each.call, each.batch.records, each.answer.records, each.redaction) for each in ours)
     for each in ours:
         settle_list(each.batch, each.answer, each.policy)
     return _settle_records(ours)
