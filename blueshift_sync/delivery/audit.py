@@ -129,7 +129,7 @@ def write_results(answered: Iterable[tuple[ApiCall, Sequence[Any], Sequence[Reco
 def write_results_of_deleted(
     answered: Iterable[tuple[ApiCall, Sequence[Any], Sequence[RecordAnswer], Redaction]],
 ) -> None:
-    """As `write_results`, where some of the records may have been deleted: their results name them by identifier only."""
+    """As `write_results`, where records may have been deleted: their results name them by identifier only."""
     rows = [row for each in answered for row in _results(*each)]
     customers = set(find_rows(Customer, id=[row[1] for row in rows])) if rows else set()
     memberships = set(find_rows(ListMembership, id=[row[2] for row in rows])) if rows else set()
@@ -137,7 +137,12 @@ def write_results_of_deleted(
         RecordResult,
         RESULT_COLUMNS,
         (
-            (call, customer if customer in customers else None, membership if membership in memberships else None, *rest)
+            (
+                call,
+                customer if customer in customers else None,
+                membership if membership in memberships else None,
+                *rest,
+            )
             for call, customer, membership, *rest in rows
         ),
     )

@@ -30,7 +30,7 @@ from .recover import recover_expired_claims
 from .runs import finish_if_done
 from .settle import settle
 from .stop import KEY_IS_GOOD, current_stop, may_send, probe, stop_sending
-from .throttle import pause_calls, reserve_call, reserve_calls
+from .throttle import LONGEST_WAIT, pause_calls, reserve_calls, wait_for_turn
 from .wake import DRAIN_SECONDS, acknowledge, enqueue_drain
 from .work import Work, give_up
 
@@ -38,10 +38,6 @@ logger = logging.getLogger(__name__)
 
 #: A drain with nothing to do waits for work that is due within so many seconds, before it leaves it to the next one.
 PATIENCE = 5.0
-#: A call whose turn is further away isn't made now: sending is paused, or others fill the rate.
-LONGEST_WAIT = 30.0
-#: Seconds after its turn in which a call may still leave.
-LATE = 0.01
 #: Seconds before its turn at which a call is given a connection.
 CONNECT_AHEAD = 0.5
 #: Codes of calls that this worker held back itself: they say nothing about Blueshift.
@@ -243,20 +239,11 @@ class Drain:
 
 
 def _wait_for(turn: float, lease: Lease | None) -> None:
-    """Waits for a call's turn. One that was held up takes another turn, for its own is over. Raises HeldBack.
+    """Waits for a call's turn. Raises HeldBack.
 
     After the lease nothing is sent: another worker may have sent the records since, and as they are now.
     """
-    time.sleep(max(0.0, turn - time.monotonic()))
-    while time.monotonic() - turn > LATE:
-        try:
-            delay = reserve_call(LONGEST_WAIT)
-        except RedisUnavailable as error:
-            raise HeldBack("redis_unavailable", str(error)) from error
-        if delay is None:
-            raise HeldBack("paused", "Sending was paused meanwhile.")
-        turn = time.monotonic() + delay
-        time.sleep(delay)
+    wait_for_turn(turn)
     if lease is not None and lease.is_over:
         raise HeldBack("lease_over", LEASE_OVER)
 

@@ -18,7 +18,7 @@ from .audit import open_calls
 from .batches import Batch, Finished
 from .redis import account_digest
 from .settle import settle
-from .throttle import reserve_calls
+from .throttle import take_turn
 
 logger = logging.getLogger(__name__)
 
@@ -74,10 +74,9 @@ def _claim_probe(stop: SendingStop) -> bool:
 def probe(client: BlueshiftClient, job_id: str = "") -> tuple[ApiCall, Answer]:
     """Asks Blueshift something that changes nothing, on the record as every call. A good key ends the stop."""
     batch = Batch(find_customer(PROBE_EMAIL), run_id=None, model=Customer)
-    reserve_calls(1, longest_wait=0)
     http_call = client.prepare(batch.request)
     [call] = open_calls([(batch, http_call)], job_id)
-    exchange = client.send(http_call)
+    exchange = client.send(http_call, before_leaving=take_turn)
     answer = read_answer(batch.request, exchange)
     settle([Finished(batch, call, exchange, answer)])
     if answer.outcome in KEY_IS_GOOD:

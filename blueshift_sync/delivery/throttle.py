@@ -6,12 +6,20 @@ spaced. Redis's time counts, for those of the workers' machines differ.
 
 from __future__ import annotations
 
+import time
+
+from ..client import HeldBack
 from ..conf import app_settings
+from ..exceptions import RedisUnavailable
 from .redis import account_key, redis_connection, redis_errors_named
 
 #: The share of the allowed rate that is used. At five calls a second, six calls then span 1.04 s: the receiver's
 #: clock sees no more than five in any second even where one call is 40 ms late.
 USED_SHARE = 0.96
+#: A call whose turn is further away isn't made now: sending is paused, or others fill the rate.
+LONGEST_WAIT = 30.0
+#: Seconds after its turn in which a call may still leave.
+LATE = 0.01
 
 #: KEYS[1]: the clock, in microseconds. ARGV: the interval and the longest wait, in microseconds; how many turns.
 #: Returns the wait for the first of them, in microseconds, and how many were taken: no more than the wait allows.
@@ -54,6 +62,28 @@ def reserve_calls(count: int, longest_wait: float) -> list[float]:
 def reserve_call(longest_wait: float) -> float | None:
     """As `reserve_calls`, for one call: the seconds until its moment, or None."""
     return next(iter(reserve_calls(1, longest_wait)), None)
+
+
+def wait_for_turn(turn: float) -> None:
+    """Waits for a call's turn, a moment of the monotonic clock. To be called with the connection standing.
+
+    A call that was held up takes another turn, for its own is over. Raises HeldBack where there is none.
+    """
+    time.sleep(max(0.0, turn - time.monotonic()))
+    while time.monotonic() - turn > LATE:
+        try:
+            delay = reserve_call(LONGEST_WAIT)
+        except RedisUnavailable as error:
+            raise HeldBack("redis_unavailable", str(error)) from error
+        if delay is None:
+            raise HeldBack("paused", "Sending was paused meanwhile.")
+        turn = time.monotonic() + delay
+        time.sleep(delay)
+
+
+def take_turn() -> None:
+    """As `wait_for_turn`, for a call that has none yet."""
+    wait_for_turn(float("-inf"))
 
 
 def pause_calls(seconds: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import pairwise
 from typing import Any
 
@@ -9,10 +10,11 @@ import django_rq
 import pytest
 from redis import Redis
 
+from blueshift_sync import services
 from blueshift_sync.delivery import redis as app_redis
 from blueshift_sync.delivery.redis import account_key
 from blueshift_sync.delivery.throttle import pause_calls, reserve_call
-from blueshift_sync.exceptions import RedisUnavailable
+from blueshift_sync.exceptions import BlueshiftSyncError, RedisUnavailable
 
 
 def test_calls_are_spaced_evenly_and_without_burst() -> None:
@@ -62,3 +64,20 @@ def test_without_redis_no_call_is_granted(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(RedisUnavailable):
         reserve_call(1)
     assert app_redis.redis_connection().keys("*") == []
+
+
+@pytest.mark.django_db
+def test_a_check_of_the_key_takes_its_turn_like_any_call(blueshift: Any) -> None:
+    for _ in range(5):
+        reserve_call(60)
+    began = time.monotonic()
+    services.check_key()
+    assert time.monotonic() - began > 0.9
+
+
+@pytest.mark.django_db
+def test_a_check_of_the_key_says_that_sending_is_paused(blueshift: Any) -> None:
+    pause_calls(60)
+    with pytest.raises(BlueshiftSyncError, match="Sending was paused"):
+        services.check_key()
+    assert blueshift.requests == []
