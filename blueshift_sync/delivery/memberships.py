@@ -19,10 +19,14 @@ from .runs import note_parked
 def claim_memberships(name_run: RunForChanges, calls: int) -> list[Claim]:
     """Takes the memberships for up to so many calls, each of one list, all additions or all removals.
 
-    Those that wait for something else are parked. Empty: none can be sent. `name_run` is as for customers.
+    Those that wait for something else are parked, no more at once than so many calls could hold: with a million of
+    them, nobody else's work waits until all are. `name_run` is as for customers.
     """
     claims: list[Claim] = []
-    while len(claims) < calls and (claim := _claim(name_run)):
+    for _ in range(calls):
+        claim = _claim(name_run)
+        if claim is None:
+            break
         if claim.records:
             claims.append(claim)
     return claims
@@ -50,7 +54,8 @@ def mode_of(customer_list: CustomerList) -> str:
 
 @skips_locked
 def _claim(name_run: RunForChanges) -> Claim | None:
-    first = due(ListMembership).select_related("customer_list").first()
+    # Under a lock, for somebody may hold the first one, and that is no reason for those of other lists to wait.
+    first = locked(due(ListMembership)).first()
     if first is None:
         return None
     size = LIST_MEMBERS_PER_CALL[mode_of(first.customer_list)]
