@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import wraps
+from functools import partial, wraps
 from typing import ParamSpec, TypeVar
 
 from django.db import DatabaseError, OperationalError, connections, router, transaction
@@ -28,8 +28,14 @@ LOCK_MILLISECONDS = 100
 LONGEST_PAUSE = 0.2
 #: After so many tries the error goes its way; about as many seconds as a lease.
 TRIES = 1000
+#: After so many, about two seconds, work is left that comes again by itself.
+FEW_TRIES = 10
 #: PostgreSQL's "lock not available" and "deadlock detected"; "lock wait timeout" and "deadlock" of MySQL and MariaDB.
 _SOMEBODY_HOLDS_IT = {"55P03", "40P01", 1205, 1213}
+
+
+class HeldBySomebody(Exception):  # noqa: N818 - a finding, not a fault
+    """Somebody holds rows that the work wants, and doesn't let go of them."""
 
 
 def gives_way(work: Callable[P, R]) -> Callable[P, R]:
@@ -44,18 +50,41 @@ def gives_way(work: Callable[P, R]) -> Callable[P, R]:
         if connections[using].in_atomic_block:
             with transaction.atomic(using=using):
                 return work(*args, **kwargs)
-        for _ in range(TRIES):
-            try:
-                with _transaction_that_waits_for_no_lock(using):
-                    return work(*args, **kwargs)
-            except OperationalError as error:
-                if not _is_held_by_somebody(error):
-                    raise
-            time.sleep(random.uniform(0, LONGEST_PAUSE))  # noqa: S311 - no secret
-        with transaction.atomic(using=using, durable=True):
-            return work(*args, **kwargs)
+        try:
+            return _try_again_and_again(partial(work, *args, **kwargs), using, TRIES)
+        except HeldBySomebody:
+            with transaction.atomic(using=using, durable=True):
+                return work(*args, **kwargs)
 
     return patiently
+
+
+def gives_up(work: Callable[P, None]) -> Callable[P, None]:
+    """As `gives_way`, for work that comes again by itself: it is left where somebody holds its rows for longer."""
+
+    @wraps(work)
+    def patiently(*args: P.args, **kwargs: P.kwargs) -> None:
+        using = router.db_for_write(ApiCall)
+        if connections[using].in_atomic_block:
+            with transaction.atomic(using=using):
+                work(*args, **kwargs)
+            return
+        with suppress(HeldBySomebody):
+            _try_again_and_again(partial(work, *args, **kwargs), using, FEW_TRIES)
+
+    return patiently
+
+
+def _try_again_and_again(work: Callable[[], R], using: str, tries: int) -> R:
+    for _ in range(tries):
+        try:
+            with _transaction_that_waits_for_no_lock(using):
+                return work()
+        except OperationalError as error:
+            if not _is_held_by_somebody(error):
+                raise
+        time.sleep(random.uniform(0, LONGEST_PAUSE))  # noqa: S311 - no secret
+    raise HeldBySomebody
 
 
 def skips_locked(work: Callable[P, R]) -> Callable[P, R]:

@@ -112,6 +112,24 @@ def test_recovering(customers: list[Customer], collide: Collide) -> None:
     assert states() == {"PENDING"}
 
 
+def test_a_row_that_the_site_holds_for_long_stalls_no_worker(customers: list[Customer]) -> None:
+    """Each recovers dead workers' claims before it sends anything."""
+    claimed(customers)
+    Customer.objects.update(claim_expires_at=timezone.now() - timedelta(days=1))
+
+    def recover() -> None:
+        try:
+            recover_expired_claims()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as worker, transaction.atomic():
+        lock(customers[0])
+        worker.submit(recover).result(timeout=20)
+    recover_expired_claims()
+    assert states() == {"PENDING"}
+
+
 def test_pushing(customers: list[Customer], collide: Collide) -> None:
     Customer.objects.update(state="SYNCED", due_at=None)
     collide(customers[1], customers[0], lambda: services.push(Customer.objects.all()))
