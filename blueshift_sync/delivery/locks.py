@@ -30,8 +30,9 @@ LONGEST_PAUSE = 0.2
 TRIES = 1000
 #: After so many, about two seconds, work is left that comes again by itself.
 FEW_TRIES = 10
-#: PostgreSQL's "lock not available" and "deadlock detected"; "lock wait timeout" and "deadlock" of MySQL and MariaDB.
-_SOMEBODY_HOLDS_IT = {"55P03", "40P01", 1205, 1213}
+#: PostgreSQL's "lock not available", "deadlock detected" and, where the site has a stricter isolation level than the
+#: default, "serialization failure"; "lock wait timeout" and "deadlock" of MySQL and MariaDB.
+_SOMEBODY_HOLDS_IT = {"55P03", "40P01", "40001", 1205, 1213}
 
 
 class HeldBySomebody(Exception):  # noqa: N818 - a finding, not a fault

@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, connection, transaction
+from django.db.models import F
 from django.utils import timezone
 
 from blueshift_sync import services
 from blueshift_sync.client import Answer, CallOutcome, Exchange, RecordAnswer, RecordOutcome
 from blueshift_sync.delivery import locks
+from blueshift_sync.delivery import settle as settling
 from blueshift_sync.delivery.connection import make_client
 from blueshift_sync.delivery.customers import customers_batch
 from blueshift_sync.delivery.recover import recover_expired_claims
@@ -26,6 +28,9 @@ from tests.factories import make_customer, make_membership, make_run
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
+
+#: As psycopg numbers it.
+REPEATABLE_READ = 3
 
 Collide = Callable[[Any, Any, Callable[[], object]], None]
 
@@ -103,6 +108,39 @@ def test_settling(customers: list[Customer], collide: Collide) -> None:
     answer = Answer(CallOutcome.ANSWERED, (RecordAnswer(RecordOutcome.ACCEPTED),) * 2)
     collide(customers[1], customers[0], lambda: settle(batch, call, Exchange(status=200), answer))
     assert states() == {"SYNCED"}
+
+
+def test_settling_under_a_stricter_isolation_level(customers: list[Customer], monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL then refuses to change what somebody else has changed since the transaction began."""
+    if connection.vendor != "postgresql":
+        pytest.skip("The others wait for the lock, and go on.")
+    batch = claimed(customers)
+    with make_client() as client:
+        call = open_call(batch, client.prepare(batch.request), job_id="job")
+    answer = Answer(CallOutcome.ANSWERED, (RecordAnswer(RecordOutcome.ACCEPTED),) * 2)
+
+    def change() -> None:
+        Customer.objects.filter(pk=customers[0].pk).update(version=F("version") + 1)
+        connection.close()
+
+    changes = iter([change])
+    original = settling.close_calls
+
+    def close_calls_meanwhile(finished: Any) -> Any:
+        ours = original(finished)
+        with ThreadPoolExecutor(1) as site:
+            for each in changes:
+                site.submit(each).result()
+        return ours
+
+    monkeypatch.setattr(settling, "close_calls", close_calls_meanwhile)
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "isolation_level", REPEATABLE_READ)
+    connection.close()
+    try:
+        settle(batch, call, Exchange(status=200), answer)
+    finally:
+        connection.close()
+    assert states() == {"PENDING", "SYNCED"}
 
 
 def test_recovering(customers: list[Customer], collide: Collide) -> None:
