@@ -31,7 +31,7 @@ from .runs import finish_if_done
 from .settle import settle
 from .stop import KEY_IS_GOOD, current_stop, may_send, probe, stop_sending
 from .throttle import LONGEST_WAIT, pause_calls, reserve_calls, wait_for_turn
-from .wake import DRAIN_SECONDS, acknowledge, enqueue_drain
+from .wake import DRAIN_SECONDS, acknowledge, wake
 from .work import Work, give_up
 
 logger = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def drain(*, seconds: float = DRAIN_SECONDS, job_id: str = "", asked_to_stop: Ca
                 return
             finished = Drain(client, pool, settling, seconds=seconds, job_id=job_id, asked_to_stop=asked_to_stop).run()
         if not finished:
-            enqueue_drain()
+            wake()
     except SendingOff as reason:
         logger.info("Nothing is sent. %s", reason)
     except RedisUnavailable as reason:

@@ -19,10 +19,11 @@ from .redis import SITE_PATIENCE, WORKER_PATIENCE, account_key, queue, redis_con
 
 logger = logging.getLogger(__name__)
 
-#: Seconds after which a flag is no longer believed: its job may have been lost.
-FLAG_SECONDS = 60
 #: How long a drain looks for new work before it hands over to a fresh job, in seconds.
 DRAIN_SECONDS = 120
+#: Seconds after which a flag is no longer believed: its job may have been lost. Longer than a drain, or else a worker
+#: busy with a backlog would find more jobs queued after each drain than before it.
+FLAG_SECONDS = 2 * DRAIN_SECONDS
 #: Seconds that RQ gives a drain: its budget, the calls in flight and their settling.
 JOB_TIMEOUT = 600
 #: After Redis failed, saves don't try again for so many seconds.

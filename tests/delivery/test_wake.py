@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 import django_rq
 import pytest
 from django.db import transaction
+from redis.exceptions import ConnectionError  # noqa: A004 - that of Redis
 
+from blueshift_sync.delivery import drain as drain_module
 from blueshift_sync.delivery import wake
+from blueshift_sync.delivery.redis import account_key
 from project.shop.models import Customer
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -103,3 +107,29 @@ def test_a_job_carries_no_data_of_anybody() -> None:
     (job,) = django_rq.get_queue("default").jobs
     assert (job.func_name, job.args, job.kwargs) == ("blueshift_sync.tasks.drain", (), {})
     assert "example.com" not in job.description
+
+
+def test_drains_that_run_out_of_time_dont_pile_up(unthrottled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each finds that a save has woken another while it was at work."""
+    queue = django_rq.get_queue("default")
+    numbers = count()
+    monkeypatch.setattr(drain_module, "recover_expired_claims", lambda: save_customer(next(numbers)))
+    save_customer(next(numbers))
+    for _ in range(3):
+        queue.connection.lpop(queue.key)
+        drain_module.drain(seconds=0)
+    assert queued() == 1
+
+
+def test_a_flag_outlives_a_drain_that_keeps_its_job_waiting() -> None:
+    wake.wake()
+    assert django_rq.get_connection("default").ttl(account_key("wake")) > wake.DRAIN_SECONDS
+
+
+def test_a_handover_without_redis_is_left_to_the_sweep(unthrottled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_patience: float) -> None:
+        raise ConnectionError("Redis is gone.")
+
+    save_customer(1)
+    monkeypatch.setattr(wake, "queue", refuse)
+    drain_module.drain(seconds=0)
