@@ -45,10 +45,10 @@ class Redaction:
         if not self._names:
             return body
         try:
-            received = json.loads(body)
+            masked = json.dumps(self.of_json(json.loads(body)), separators=(",", ":"), ensure_ascii=False)
         except (ValueError, RecursionError):
             return self.of_text(body)
-        return json.dumps(self.of_json(received), separators=(",", ":"), ensure_ascii=False)
+        return masked.encode("utf-8", errors="backslashreplace").decode()  # half a character only was an escape before
 
     def of_json(self, value: Any) -> Any:
         """A JSON value with the named fields masked, and the masked values in its texts."""
