@@ -81,12 +81,19 @@ def wake_memberships_of(customer_pks: Sequence[int], now: datetime) -> None:
     nameless.update(state=State.PENDING, due_at=now, waiting_since=now, error_code="", error_message="", run=None)
 
 
-@gives_way
 def wake_parked(memberships: QuerySet[ListMembership], now: datetime) -> int:
-    """Makes those memberships due that were parked and have nothing to wait for any more."""
+    """Makes those memberships due that were parked and have nothing to wait for any more. In slices: it may be all."""
     parked = memberships.filter(_READ_LIST & _CUSTOMER_AT_REST, state=State.PENDING, due_at=None)
-    free = list(parked.values_list("pk", flat=True))
-    return ListMembership.objects.filter(pk__in=free).update(due_at=now, error_code="", error_message="")
+    woken = 0
+    while free := list(parked.values_list("pk", flat=True)[:SLICE]):
+        woken += _make_due(free, now)
+    return woken
+
+
+@gives_way
+def _make_due(pks: Sequence[int], now: datetime) -> int:
+    parked = ListMembership.objects.filter(pk__in=pks, state=State.PENDING, due_at=None)
+    return parked.update(due_at=now, error_code="", error_message="")
 
 
 def explain_parked() -> None:

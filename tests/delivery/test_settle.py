@@ -7,19 +7,22 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from blueshift_sync import services
 from blueshift_sync.client import Answer, CallOutcome, Exchange, RecordAnswer, RecordOutcome
+from blueshift_sync.delivery import parking
 from blueshift_sync.delivery.connection import make_client
 from blueshift_sync.delivery.customers import customers_batch
 from blueshift_sync.delivery.drain import drain
 from blueshift_sync.delivery.recover import recover_expired_claims
 from blueshift_sync.delivery.sweep import sweep
-from blueshift_sync.models import ApiCall, Customer, RecordResult, SyncRun
+from blueshift_sync.models import ApiCall, Customer, ListMembership, RecordResult, SyncRun
 from tests.delivery.conftest import RunForChanges
 from tests.delivery.one_call import claim_customers, open_call, settle
-from tests.factories import make_call, make_customer, make_membership, make_run
+from tests.factories import make_call, make_customer, make_list, make_membership, make_run
 
 pytestmark = pytest.mark.django_db
 
@@ -215,6 +218,19 @@ def test_the_sweep_frees_a_membership_that_missed_its_customer() -> None:
     sweep()
     membership.refresh_from_db()
     assert (membership.error_code, membership.due_at is None) == ("", False)
+
+
+def test_the_sweep_frees_many_memberships_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new list may have a million of them, more than SQLite takes in one statement."""
+    monkeypatch.setattr(parking, "SLICE", 2)
+    customer_list = make_list()
+    for _ in range(5):
+        customer = make_customer(state="SYNCED", due_at=None)
+        make_membership(customer_list=customer_list, customer=customer, due_at=None, error_code="list_unread")
+    with CaptureQueriesContext(connection) as queries:
+        assert parking.wake_parked(ListMembership.objects.all(), timezone.now()) == 5
+    assert sum("UPDATE" in query["sql"] for query in queries) == 3
+    assert not ListMembership.objects.filter(due_at=None).exists()
 
 
 def test_a_run_of_which_a_record_was_excluded_still_ends(unthrottled: Any) -> None:
