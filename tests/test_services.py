@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -11,6 +12,7 @@ from django.contrib.auth import get_user_model
 from django.utils import timezone
 
 from blueshift_sync import services
+from blueshift_sync.delivery import push as push_module
 from blueshift_sync.delivery.drain import drain
 from blueshift_sync.delivery.sweep import sweep
 from blueshift_sync.exceptions import BlueshiftSyncError
@@ -128,6 +130,22 @@ def test_cancelling_stops_what_has_not_been_sent(simulator: Any) -> None:
     behind.refresh_from_db()
     assert (in_step.state, behind.state, behind.error_code) == ("SYNCED", "FAILED", "cancelled")
     assert services.push([behind]).total == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_run_that_is_cancelled_while_it_is_filled_sends_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(push_module, "CHUNK", 2)
+    pks = [make_customer(state="SYNCED", due_at=None, synced_version=1).pk for _ in range(6)]
+    run = make_run(trigger="COMMAND")
+
+    def cancelled_on_the_way() -> Iterator[int]:
+        yield from pks[:3]
+        services.cancel(run)
+        yield from pks[3:]
+
+    push_module.push_records(Customer, cancelled_on_the_way(), run)
+    assert (run.state, run.total) == ("CANCELLED", 2)
+    assert set(Customer.objects.values_list("state", flat=True)) == {"SYNCED"}
 
 
 def test_cancelling_an_ended_run_changes_nothing() -> None:

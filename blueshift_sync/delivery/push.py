@@ -20,6 +20,10 @@ State = SyncState.State
 CHUNK = 1000
 
 
+class Cancelled(Exception):  # noqa: N818 - a finding, not a fault
+    """Somebody cancelled the run while records were being added to it."""
+
+
 def push_records(model: type[Customer] | type[ListMembership], pks: Iterable[int], run: SyncRun) -> SyncRun:
     """Makes these records due now, in `run`, and wakes a worker. EXCLUDED ones are left out.
 
@@ -33,8 +37,10 @@ def push_records(model: type[Customer] | type[ListMembership], pks: Iterable[int
         not_to_be_sent = SyncState.EXCLUDED_CODES | SyncState.UNSENDABLE_CODES
         asked_for = rows.filter(pk__in=chunk).exclude(state=State.EXCLUDED).exclude(error_code__in=not_to_be_sent)
         overtaken |= set(asked_for.filter(state=State.PENDING, run__isnull=False).values_list("run_id", flat=True))
-        added = _make_due(asked_for, run)
-        SyncRun.objects.filter(pk=run.pk).update(total=F("total") + added, heartbeat_at=timezone.now())
+        try:
+            _make_due(asked_for, run)
+        except Cancelled:
+            break
         wake_quietly()
     close_run(run.pk)
     for run_id in overtaken:
@@ -44,10 +50,11 @@ def push_records(model: type[Customer] | type[ListMembership], pks: Iterable[int
 
 
 @gives_way
-def _make_due(rows: QuerySet[Any], run: SyncRun) -> int:
+def _make_due(rows: QuerySet[Any], run: SyncRun) -> None:
+    """Nobody sees the records in the run before its total counts them. Raises Cancelled for a run that was."""
     now = timezone.now()
     being_sent = When(state=State.SENDING, then=F("due_at"))
-    return rows.update(
+    added = rows.update(
         run=run,
         # One that is being sent stays so; when its call is settled, its new run says that it goes again.
         state=Case(When(state=State.SENDING, then=Value(State.SENDING)), default=Value(State.PENDING)),
@@ -58,6 +65,9 @@ def _make_due(rows: QuerySet[Any], run: SyncRun) -> int:
         error_code="",
         error_message="",
     )
+    wanted = SyncRun.objects.filter(pk=run.pk, cancel_requested_at=None)
+    if not wanted.update(total=F("total") + added, heartbeat_at=now):
+        raise Cancelled
 
 
 def _chunks(pks: Iterable[int]) -> Iterator[list[int]]:
