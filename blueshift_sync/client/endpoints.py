@@ -36,8 +36,10 @@ _LIST_ACTIONS: Final = {
 class Request:
     """One question to Blueshift, without host and key.
 
-    `records` are the things sent, in order: customers as dicts, identifiers as strings; none for a read. The repr
-    shows no personal data.
+    `records` are the things sent, in order: customers as dicts, identifiers as strings; none for a read. `body` is the
+    JSON exactly as sent, None for a read; it is pure ASCII, so any database can store it. The repr shows no personal
+    data. Raises ValueError for NaN and the infinities, which JSON doesn't know, and TypeError for values that aren't
+    JSON at all.
     """
 
     endpoint: Endpoint
@@ -47,16 +49,11 @@ class Request:
     payload: Mapping[str, Any] | None = field(default=None, repr=False)
     records: tuple[Record, ...] = field(default=(), repr=False)
 
-    @property
-    def body(self) -> bytes | None:
-        """The JSON exactly as sent, or None for a read.
+    body: bytes | None = field(init=False, repr=False)
 
-        It is pure ASCII, so any database can store it. Raises ValueError for NaN and the infinities, which JSON
-        doesn't know, and TypeError for values that aren't JSON at all.
-        """
-        if self.payload is None:
-            return None
-        return json.dumps(self.payload, separators=(",", ":"), allow_nan=False).encode("ascii")
+    def __post_init__(self) -> None:
+        text = None if self.payload is None else json.dumps(self.payload, separators=(",", ":"), allow_nan=False)
+        object.__setattr__(self, "body", None if text is None else text.encode("ascii"))
 
 
 def customers_bulk(customers: Iterable[dict[str, Any]]) -> Request:

@@ -24,8 +24,15 @@ from ..conf import app_settings
 from ..models import Customer, SyncRun, SyncState
 from .lease import Lease
 from .locks import gives_way
+from .policy import Isolate, next_batch_limit
 from .runs import note_outcomes
 from .statements import ByKey, update_rows
+
+#: What is said of a record that can't be written down.
+NOT_JSON = (
+    "value_not_sendable",
+    "This record can't be written as JSON: its attributes are no object, or hold a value that JSON doesn't know.",
+)
 
 RunForChanges = Callable[[SyncRun.Kind], int]
 
@@ -129,6 +136,15 @@ def give_back(model: type[Any], claim: Claim, claimed: Sequence[Any]) -> None:
 def release(model: type[Any], claim: Claim) -> None:
     """Gives up a claim that was not sent: its records are due as before."""
     let_go(model, claim, [record.pk for record in claim.records], **next_state(timezone.now()))
+
+
+def put_aside(model: type[Any], claim: Claim) -> None:
+    """The claim holds a record of which no JSON can be made: it is FAILED, once it stands alone."""
+    pks = [record.pk for record in claim.records]
+    if len(pks) == 1:
+        refuse(claim, model, pks, *NOT_JSON)
+    else:
+        let_go(model, claim, pks, **next_state(timezone.now()), batch_limit=next_batch_limit(Isolate.HALVES, len(pks)))
 
 
 def refuse(claim: Claim, model: type[Any], pks: Sequence[int], code: str, message: str) -> None:

@@ -13,7 +13,7 @@ from ..models import Customer, SyncRun, SyncState
 from ..models.customers import CustomerObject
 from .attribute_types import TYPE_CHANGED, settle_types
 from .batches import Batch
-from .claim import Claim, RunForChanges, due, give_back, into_calls, locked, mirror, refuse, take
+from .claim import NOT_JSON, Claim, RunForChanges, due, give_back, into_calls, locked, mirror, refuse, take
 from .locks import skips_locked
 
 
@@ -69,20 +69,24 @@ def _claim(name_run: RunForChanges, calls: int) -> list[Claim]:
     rows = locked(due(Customer)).values_list(*COLUMNS)[: size * calls]
     customers = (ClaimedCustomer(*row) for row in rows)
     claims = take(Customer, into_calls(customers, size, calls), SyncRun.Kind.CUSTOMERS, name_run)
+    for claim in claims:
+        claim.records = _sendable(claim, claim.records)
     refused = settle_types([record for claim in claims for record in claim.records], mirror())
     seen: set[str] = set()
     for claim in claims:
         records = claim.records
-        claim.records = _first_of_each_email(_of_one_type(claim, _sendable(claim, records), refused), seen)
+        claim.records = _first_of_each_email(_of_one_type(claim, records, refused), seen)
         give_back(Customer, claim, records)
     return claims
 
 
 def _sendable(claim: Claim, records: Sequence[ClaimedCustomer]) -> list[ClaimedCustomer]:
-    """The records that Blueshift could match to anybody. The others are FAILED."""
+    """The records that Blueshift could match to anybody, and read. The others are FAILED."""
     nameless = [record.pk for record in records if not record.identifier]
     refuse(claim, Customer, nameless, *NO_IDENTIFIER)
-    return [record for record in records if record.identifier]
+    shapeless = [record.pk for record in records if record.identifier and not isinstance(record.attributes, dict)]
+    refuse(claim, Customer, shapeless, *NOT_JSON)
+    return [record for record in records if record.identifier and isinstance(record.attributes, dict)]
 
 
 def _of_one_type(

@@ -10,8 +10,9 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+from django.db import DatabaseError
 from django.db.models import Min
 from django.utils import timezone
 
@@ -43,6 +44,10 @@ CONNECT_AHEAD = 0.5
 #: Codes of calls that this worker held back itself: they say nothing about Blueshift.
 HELD_BACK = frozenset({"redis_unavailable", "paused", "lease_over"})
 LEASE_OVER = "The worker was held up until its claim on the records ended. Nothing was sent; they go again."
+#: Seconds between two tries to settle calls of which somebody holds a record.
+HELD_PAUSE = 5.0
+#: Seconds for which a drain that ends tries to settle calls of which somebody holds a record.
+HELD_PATIENCE = 20.0
 #: Seconds between two looks at whether another worker has stopped the sending.
 STOP_LOOK = 1.0
 
@@ -94,6 +99,8 @@ class Drain:
         self.job_id = job_id
         self.asked_to_stop = asked_to_stop
         self.in_flight: dict[Future[Exchange], tuple[Batch, ApiCall]] = {}
+        self.held: list[Finished] = []
+        self.held_again_at = 0.0
         self.work = Work()
         self.paused = False
         self.looked_for_stop_at = time.monotonic()
@@ -132,6 +139,9 @@ class Drain:
             while self.in_flight:
                 self._settle_finished()
             self.settling.wait()
+            until = time.monotonic() + HELD_PATIENCE
+            while self.held and time.monotonic() < until:
+                self._settle_held()
         finally:
             if self.in_flight:
                 self._settle_in_flight()
@@ -145,9 +155,8 @@ class Drain:
                 self.paused = True
                 return
             batches = self.work.take(free, is_urgent=not self.in_flight)
-            if not batches:
+            if not batches or not self._send(batches):
                 return
-            self._send(batches)
 
     def _is_stopped(self) -> bool:
         """Whether another worker has stopped the sending, as far as is known."""
@@ -156,22 +165,25 @@ class Drain:
         self.looked_for_stop_at = time.monotonic()
         return current_stop() is not None
 
-    def _send(self, batches: Sequence[Batch]) -> None:
+    def _send(self, batches: Sequence[Batch]) -> bool:
+        """Sends the batches at their turns. False: not all of them got one."""
         try:
             delays = reserve_calls(len(batches), LONGEST_WAIT)
-        except RedisUnavailable:
+            now = time.monotonic()
+            granted = [(batch, self.client.prepare(batch.request)) for batch in batches[: len(delays)]]
+            calls = open_calls(granted, self.job_id)
+        except BaseException:
             for batch in batches:
-                give_up(batch)
+                with suppress(DatabaseError):  # what is wrong already is what matters
+                    give_up(batch)
             raise
-        now = time.monotonic()
         for batch in batches[len(delays) :]:
             give_up(batch)
-            self.paused = True
-        granted = [(batch, self.client.prepare(batch.request)) for batch in batches[: len(delays)]]
-        calls = open_calls(granted, self.job_id)
         for (batch, http_call), call, delay in zip(granted, calls, delays, strict=True):
             lease = batch.claim.lease if batch.claim is not None else None
             self.in_flight[self.pool.submit(self._send_at, now + delay, http_call, lease)] = (batch, call)
+        self.paused = self.paused or not self.in_flight
+        return len(delays) == len(batches)
 
     def _send_at(self, turn: float, http_call: HttpCall, lease: Lease | None) -> Exchange:
         """Sends the call when its turn comes, on a connection that was made before."""
@@ -192,9 +204,22 @@ class Drain:
 
     def _settle(self, finished: Sequence[Finished]) -> None:
         troubles = self._judge(finished)
-        settle(finished)
+        held = settle(finished)
         for each in finished:
             self._slow_down(each, troubles.get(each.call.pk))
+        self._finish_runs(finished)
+        if self.held and time.monotonic() >= self.held_again_at:
+            self._settle_held()
+        self.held += held
+
+    def _settle_held(self) -> None:
+        """Tries the calls again of which somebody held a record, until their leases are over."""
+        tried = self.held
+        self.held = [each for each in settle(tried) if each.batch.claim and not each.batch.claim.lease.is_over]
+        self.held_again_at = time.monotonic() + HELD_PAUSE
+        self._finish_runs(tried)
+
+    def _finish_runs(self, finished: Sequence[Finished]) -> None:
         for run_id in {each.batch.run_id for each in finished}:
             if run_id is not None and not self.work.owns(run_id):
                 finish_if_done(run_id)
@@ -219,6 +244,8 @@ class Drain:
         return probe(self.client, self.job_id)[1].outcome in KEY_IS_GOOD
 
     def _slow_down(self, finished: Finished, outage: Trouble | None) -> None:
+        if finished.answer.code in HELD_BACK:
+            return
         if finished.policy.stops_sending:
             stop_sending(finished.answer)
             self.paused = True

@@ -28,7 +28,7 @@ LOCK_MILLISECONDS = 100
 LONGEST_PAUSE = 0.2
 #: After so many tries the error goes its way; about as many seconds as a lease.
 TRIES = 1000
-#: After so many, about two seconds, work is left that comes again by itself.
+#: After so many, about two seconds, work is left that can be done later.
 FEW_TRIES = 10
 #: PostgreSQL's "lock not available", "deadlock detected" and, where the site has a stricter isolation level than the
 #: default, "serialization failure"; "lock wait timeout" and "deadlock" of MySQL and MariaDB.
@@ -60,20 +60,18 @@ def gives_way(work: Callable[P, R]) -> Callable[P, R]:
     return patiently
 
 
-def gives_up(work: Callable[P, None]) -> Callable[P, None]:
-    """As `gives_way`, for work that comes again by itself: it is left where somebody holds its rows for longer."""
+def gives_up(work: Callable[P, R]) -> Callable[P, R]:
+    """As `gives_way`, for work that can be left for later: raises HeldBySomebody after a few tries."""
 
     @wraps(work)
-    def patiently(*args: P.args, **kwargs: P.kwargs) -> None:
+    def impatiently(*args: P.args, **kwargs: P.kwargs) -> R:
         using = router.db_for_write(ApiCall)
         if connections[using].in_atomic_block:
             with transaction.atomic(using=using):
-                work(*args, **kwargs)
-            return
-        with suppress(HeldBySomebody):
-            _try_again_and_again(partial(work, *args, **kwargs), using, FEW_TRIES)
+                return work(*args, **kwargs)
+        return _try_again_and_again(partial(work, *args, **kwargs), using, FEW_TRIES)
 
-    return patiently
+    return impatiently
 
 
 def _try_again_and_again(work: Callable[[], R], using: str, tries: int) -> R:

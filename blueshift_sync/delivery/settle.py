@@ -26,7 +26,7 @@ from .audit import close_calls, write_results, write_results_of_deleted
 from .batches import Batch, Finished
 from .claim import RELEASED, next_state
 from .lists import settle_list
-from .locks import gives_way
+from .locks import HeldBySomebody, gives_up
 from .parking import wake_memberships_of
 from .policy import LIST_TROUBLES, Isolate, Policy, backoff_seconds, next_batch_limit
 from .push import kind_of, push_records
@@ -61,8 +61,21 @@ class Alike:
     run_id: int | None
 
 
-def settle(finished: Sequence[Finished]) -> None:
-    """Writes down what the answers say: of the calls, of each record, of the lists and of the runs."""
+def settle(finished: Sequence[Finished]) -> list[Finished]:
+    """Writes down what the answers say: of the calls, of each record, of the lists and of the runs.
+
+    Returns the calls of which somebody holds a record, or another row that is needed: they can be settled later.
+    """
+    try:
+        _settle_together(finished)
+    except HeldBySomebody:
+        if len(finished) == 1:
+            return list(finished)
+        return [held for each in finished for held in settle([each])]
+    return []
+
+
+def _settle_together(finished: Sequence[Finished]) -> None:
     try:
         failed = _write_down(finished, write_results)
     except IntegrityError:  # a record was deleted meanwhile; not looked for before, for it hardly ever happens
@@ -96,7 +109,7 @@ def _take_no_chances(late: Finished) -> None:
         push_records(model, overtaken.values_list("pk", flat=True), run)
 
 
-@gives_way
+@gives_up
 def _write_down(finished: Sequence[Finished], write: Callable[[Iterable[Any]], None]) -> dict[int, int]:
     """Returns how many records became FAILED in each call; calls whose lease had run out are left out."""
     ours = close_calls(finished)

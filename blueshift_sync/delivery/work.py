@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import ceil
+from typing import Any
 
 from django.utils import timezone
 
-from ..models import SyncRun
+from ..models import Customer, ListMembership, SyncRun
 from .batches import Batch
-from .claim import release
+from .claim import Claim, put_aside, release
 from .customers import claim_customers, customers_batch
 from .lists import claim_list_to_read, give_up_reading, list_reading
 from .memberships import claim_memberships, memberships_batch
@@ -60,13 +61,13 @@ class Work:
             close_run(run_id)
 
     def _customers(self, calls: int) -> list[Batch]:
-        return [customers_batch(claim) for claim in claim_customers(self._name_run, calls)]
+        return _batches(claim_customers(self._name_run, calls), customers_batch, Customer)
 
     def _memberships(self, calls: int) -> list[Batch]:
         unread = claim_list_to_read()
         if unread is not None:
             return [list_reading(unread, self._name_run(SyncRun.Kind.LISTS))]
-        return [memberships_batch(claim) for claim in claim_memberships(self._name_run, calls)]
+        return _batches(claim_memberships(self._name_run, calls), memberships_batch, ListMembership)
 
     def _name_run(self, kind: SyncRun.Kind) -> int:
         """The run of this drain for what changed by itself; made when first needed."""
@@ -75,6 +76,17 @@ class Work:
             run = SyncRun.objects.create(kind=kind, trigger=SyncRun.Trigger.SIGNAL, heartbeat_at=timezone.now())
             self._own_runs[kind] = run.pk
         return self._own_runs[kind]
+
+
+def _batches(claims: Sequence[Claim], batch_of: Callable[[Claim], Batch], model: type[Any]) -> list[Batch]:
+    """The batches of these claims, but for those that can't be written down."""
+    batches = []
+    for claim in claims:
+        try:
+            batches.append(batch_of(claim))
+        except (TypeError, ValueError, RecursionError):
+            put_aside(model, claim)
+    return batches
 
 
 def give_up(batch: Batch) -> None:

@@ -6,7 +6,7 @@ The site's part is played here; the worker's in a thread.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import timedelta
 from typing import Any
 
@@ -19,7 +19,11 @@ from blueshift_sync import services
 from blueshift_sync.client import Answer, CallOutcome, Exchange, RecordAnswer, RecordOutcome
 from blueshift_sync.delivery import locks
 from blueshift_sync.delivery import settle as settling
+from blueshift_sync.delivery.audit import open_calls
+from blueshift_sync.delivery.batches import Finished
+from blueshift_sync.delivery.claim import Claim
 from blueshift_sync.delivery.connection import make_client
+from blueshift_sync.delivery.customers import claim_customers as claim_several
 from blueshift_sync.delivery.customers import customers_batch
 from blueshift_sync.delivery.recover import recover_expired_claims
 from blueshift_sync.models import Customer, ListMembership
@@ -112,8 +116,6 @@ def test_settling(customers: list[Customer], collide: Collide) -> None:
 
 def test_settling_under_a_stricter_isolation_level(customers: list[Customer], monkeypatch: pytest.MonkeyPatch) -> None:
     """PostgreSQL then refuses to change what somebody else has changed since the transaction began."""
-    if connection.vendor != "postgresql":
-        pytest.skip("The others wait for the lock, and go on.")
     batch = claimed(customers)
     with make_client() as client:
         call = open_call(batch, client.prepare(batch.request), job_id="job")
@@ -179,3 +181,52 @@ def test_parking_a_membership(collide: Collide) -> None:
     membership = make_membership(customer=customer)
     collide(customer, membership, lambda: claim_memberships(lambda kind: make_run(kind="LISTS").pk))
     assert ListMembership.objects.get().error_code == "customer_waiting"
+
+
+def test_a_row_that_the_site_holds_keeps_no_other_call_from_being_settled(customers: list[Customer]) -> None:
+    """Of the two calls that have ended, one can be settled; its worker waits for the other one instead."""
+    batches = [customers_batch(claim) for claim in claims_of_one(customers)]
+    with make_client() as client:
+        calls = open_calls([(batch, client.prepare(batch.request)) for batch in batches], job_id="job")
+    answer = Answer(CallOutcome.ANSWERED, (RecordAnswer(RecordOutcome.ACCEPTED),))
+    finished = [Finished(batch, call, Exchange(status=200), answer) for batch, call in zip(batches, calls, strict=True)]
+
+    def settle_both() -> None:
+        try:
+            settling.settle(finished)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as worker:
+        with transaction.atomic():
+            lock(customers[0])
+            working = worker.submit(settle_both)
+            wait([working], timeout=5)
+            seen_meanwhile = states()
+        working.result()
+    assert "SYNCED" in seen_meanwhile
+
+
+def claims_of_one(customers: list[Customer]) -> list[Any]:
+    Customer.objects.update(batch_limit=1)
+    claims = claim_several(lambda kind: make_run().pk, len(customers))
+    assert len(claims) == len(customers)
+    return claims
+
+
+def test_a_membership_that_somebody_holds_keeps_no_other_list_waiting() -> None:
+    in_step = {"state": "SYNCED", "due_at": None}
+    held = make_membership(customer=make_customer(**in_step), due_at=timezone.now() - timedelta(hours=1))
+    free = make_membership(customer=make_customer(**in_step))
+
+    def claim_in_thread() -> Claim | None:
+        try:
+            return claim_memberships(lambda kind: make_run(kind=kind).pk)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as worker, transaction.atomic():
+        lock(held)
+        claim = worker.submit(claim_in_thread).result(timeout=20)
+    assert claim is not None
+    assert [record.pk for record in claim.records] == [free.pk]

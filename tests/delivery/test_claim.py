@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection
 from django.utils import timezone
 
 from blueshift_sync.delivery.claim import Claim, release
@@ -144,28 +143,6 @@ def test_no_more_memberships_are_parked_at_once_than_a_call_holds(run_for_change
         make_membership(customer_list=customer_list, customer=make_customer())
     assert claim_memberships(run_for_changes) is None
     assert ListMembership.objects.filter(due_at=None).count() == 25
-
-
-@pytest.mark.services
-@pytest.mark.django_db(transaction=True)
-def test_a_membership_that_somebody_holds_keeps_no_other_list_waiting() -> None:
-    if not connection.features.has_select_for_update_skip_locked:
-        pytest.skip("This database can't leave out locked rows.")
-    in_step = {"state": "SYNCED", "due_at": None}
-    held = make_membership(customer=make_customer(**in_step), due_at=timezone.now() - timedelta(hours=1))
-    free = make_membership(customer=make_customer(**in_step))
-
-    def claim_in_thread() -> Claim | None:
-        try:
-            return claim_memberships(lambda kind: make_run(kind=kind).pk)
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(1) as worker, transaction.atomic():
-        ListMembership.objects.select_for_update().get(pk=held.pk)
-        claim = worker.submit(claim_in_thread).result(timeout=20)
-    assert claim is not None
-    assert [record.pk for record in claim.records] == [free.pk]
 
 
 def test_a_removal_does_not_wait_for_its_customer(run_for_changes: RunForChanges) -> None:

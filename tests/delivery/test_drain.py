@@ -425,3 +425,22 @@ def test_a_parked_membership_says_what_it_waits_for_now(unthrottled: Any) -> Non
     customer_list.save()
     sweep()
     assert set(ListMembership.objects.values_list("error_code", flat=True)) == {"list_deleted"}
+
+
+def test_more_calls_than_the_rate_takes_in_half_a_minute_end_no_drain(
+    settings: Any, blueshift: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a CONCURRENCY of 200, or a rate of one call in five seconds: some have no turn yet, nothing is paused."""
+    settings.BLUESHIFT_SYNC = {**settings.BLUESHIFT_SYNC, "CUSTOMERS_PER_CALL": 1}
+    monkeypatch.setattr(drain_module, "LONGEST_WAIT", 1.0)
+    make_customers(10)
+    drain()
+    assert states() == {"SYNCED": 10}
+
+
+def test_a_record_that_cannot_be_written_as_json_holds_up_nobody(unthrottled: Any) -> None:
+    """No source makes one, but any code may save a row. Its group of calls stays claimed, again after each lease."""
+    make_customers(3)
+    make_customer(customer_id="poison", attributes=["not", "an", "object"])
+    drain()
+    assert states() == {"FAILED": 1, "SYNCED": 3}

@@ -13,6 +13,8 @@ from blueshift_sync.delivery.drain import drain
 from blueshift_sync.models import ApiCall
 from tests.factories import make_customer
 
+Settle = Callable[[Sequence[Finished]], list[Finished]]
+
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -41,13 +43,13 @@ def test_the_other_calls_are_settled(monkeypatch: pytest.MonkeyPatch, broken: in
     assert states == ["OPEN"] * broken + ["SUCCEEDED"] * (4 - broken)
 
 
-def raising(work: Callable[[Sequence[Finished]], None], *, times: int) -> Callable[[Sequence[Finished]], None]:
+def raising(work: Settle, *, times: int) -> Settle:
     """As `work`, but the first calls of it fail."""
     calls = iter([True] * times)
 
-    def settle(finished: Sequence[Finished]) -> None:
+    def settle(finished: Sequence[Finished]) -> list[Finished]:
         if next(calls, False):
             raise RuntimeError("The database is gone.")
-        work(finished)
+        return work(finished)
 
     return settle

@@ -11,9 +11,10 @@ import pytest
 from redis import Redis
 
 from blueshift_sync import services
+from blueshift_sync.client import HeldBack
 from blueshift_sync.delivery import redis as app_redis
 from blueshift_sync.delivery.redis import account_key
-from blueshift_sync.delivery.throttle import pause_calls, reserve_call
+from blueshift_sync.delivery.throttle import pause_calls, reserve_call, reserve_calls, wait_for_turn
 from blueshift_sync.exceptions import BlueshiftSyncError, RedisUnavailable
 
 
@@ -81,3 +82,19 @@ def test_a_check_of_the_key_says_that_sending_is_paused(blueshift: Any) -> None:
     with pytest.raises(BlueshiftSyncError, match="Sending was paused"):
         services.check_key()
     assert blueshift.requests == []
+
+
+def test_a_pause_holds_back_calls_that_have_their_turns_already() -> None:
+    """After a 429 with a Retry-After of a minute, all that had been reserved would leave nevertheless."""
+    *_, delay = reserve_calls(3, 10)
+    turn = time.monotonic() + delay
+    pause_calls(60)
+    with pytest.raises(HeldBack):
+        wait_for_turn(turn)
+
+
+def test_a_flushed_redis_grants_no_turn_before_those_that_were_granted() -> None:
+    """Else calls leave twice as fast as allowed until the earlier turns are over."""
+    turns = reserve_calls(8, 30)
+    django_rq.get_connection("default").flushdb()
+    assert (reserve_call(30) or 0) > turns[-1] + 0.1
