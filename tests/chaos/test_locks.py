@@ -34,7 +34,7 @@ from tests.waiting import wait_until
 pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
 
 #: As psycopg numbers it.
-REPEATABLE_READ = 3
+REPEATABLE_READ = {"postgresql": 3, "mysql": "repeatable read"}
 
 Collide = Callable[[Any, Any, Callable[[], object]], None]
 
@@ -136,7 +136,7 @@ def test_settling_under_a_stricter_isolation_level(customers: list[Customer], mo
         return ours
 
     monkeypatch.setattr(settling, "close_calls", close_calls_meanwhile)
-    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "isolation_level", REPEATABLE_READ)
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "isolation_level", REPEATABLE_READ[connection.vendor])
     connection.close()
     try:
         settle(batch, call, Exchange(status=200), answer)
