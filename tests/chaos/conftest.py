@@ -38,14 +38,14 @@ def shop(transactional_db: None) -> BusyShop:
 
 @pytest.fixture
 def simulator(blueshift: Any, settings: Any) -> Any:
-    """Without a rate limit on either side; short leases and retries."""
+    """Without a rate limit on either side; retries and leases as short as the time-outs allow."""
     blueshift.scenario(calls_per_second=None, log_size=100_000, seed=SEED)
     blueshift.create_list(7, name="News", source="email")
     blueshift.create_list(8, name="Offers", source="customer_id")
     settings.BLUESHIFT_SYNC = {
         **settings.BLUESHIFT_SYNC,
         "CALLS_PER_SECOND": None,
-        "LEASE_SECONDS": 4,
+        "LEASE_SECONDS": 6,
         "BACKOFF_SECONDS": [0.05, 0.5],
         "TIMEOUT": [1, 2],
     }

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
+from blueshift_sync import services
 from blueshift_sync.delivery.throttle import pause_calls
 from blueshift_sync.models import ApiCall
 from project.shop.models import Customer
@@ -36,10 +37,10 @@ def at_work(simulator: Any, shop: BusyShop, crew: Crew, settings: Any) -> subpro
 
 
 def rename_all(name: str) -> None:
-    """Changes every customer: four calls."""
-    for customer in Customer.objects.all():
-        customer.given_name = name
-        customer.save()
+    """Changes every customer at once: four calls."""
+    with transaction.atomic():
+        Customer.objects.update(given_name=name)
+        services.capture(Customer.objects.all())
 
 
 def freeze(worker: subprocess.Popen[bytes]) -> bool:
