@@ -231,6 +231,7 @@ def _settle_accepted(alike: Alike, records: dict[UUID, list[Any]], now: datetime
     if alike.endpoint == ApiCall.Endpoint.LIST_ADD:
         _remember_identifiers(record for taken in records.values() for record in taken)
     if alike.model is Customer:
+        _follow_addresses({record.pk: record.email for taken in records.values() for record in taken})
         wake_memberships_of(pks, now)
     return in_step + changed
 
@@ -276,6 +277,17 @@ def _send_again_whose_customer_changed(batch: Batch, records: Sequence[Any], now
 def _known_membership(endpoint: ApiCall.Endpoint) -> dict[str, Any]:
     is_list_call = endpoint in {ApiCall.Endpoint.LIST_ADD, ApiCall.Endpoint.LIST_REMOVE}
     return {"synced_is_member": endpoint == ApiCall.Endpoint.LIST_ADD} if is_list_call else {}
+
+
+def _follow_addresses(emails: dict[int, str]) -> None:
+    """Who is on a list that goes by e-mail addresses is known to it by the one that Blueshift has taken now."""
+    by_email = ListMembership.objects.filter(customer__in=emails, customer_list__identifier_key="email")
+    moved = [
+        ListMembership(pk=row.pk, synced_identifier=emails[row.customer_id])
+        for row in by_email.exclude(synced_identifier="").only("customer", "synced_identifier")
+        if row.synced_identifier != emails[row.customer_id]
+    ]
+    ListMembership.objects.bulk_update(moved, ["synced_identifier"])
 
 
 def _remember_identifiers(added: Iterable[ListMembership]) -> None:

@@ -122,7 +122,13 @@ class ListMembership(SourceReference, SyncState):
 
     @property
     def identifier(self) -> str:
-        """What the list knows this customer by; empty where the customer lacks it."""
+        """What the list knows this customer by; empty where the customer lacks it.
+
+        To remove one of whom Blueshift has not taken the latest, that is what it has taken before.
+        """
+        known = str(self.synced_identifier)
+        if known and not self.is_member and self.customer.state != self.State.SYNCED:
+            return known
         if self.customer_list.identifier_key == CustomerList.IdentifierKey.CUSTOMER_ID:
             return self.customer.customer_id or ""
         return self.customer.email

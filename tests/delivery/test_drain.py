@@ -327,6 +327,31 @@ def test_a_membership_that_lacked_its_identifier_follows_once_the_customer_has_i
     assert unthrottled.members(7) == ["ada@example.com"]
 
 
+@pytest.mark.parametrize("moved_before", [False, True])
+def test_a_removal_goes_by_the_address_that_blueshift_knows(unthrottled: Any, moved_before: bool) -> None:
+    unthrottled.create_list(7, source="email")
+    customer = make_customer(customer_id="ada", email="ada@example.com")
+    membership = make_membership(customer=customer, customer_list=make_list(list_id=7))
+    drain()
+    if moved_before:
+        move(customer, "lovelace@example.com")
+    unthrottled.fail("reject", customers="ada")
+    move(customer, "refused@example.com")
+    assert Customer.objects.get().state == "FAILED"
+    membership.refresh_from_db()
+    membership.set_member(False, due_at=timezone.now())
+    membership.save()
+    drain()
+    assert unthrottled.members(7) == []
+
+
+def move(customer: Customer, email: str) -> None:
+    customer.refresh_from_db()
+    customer.email = email
+    services.save_edited(customer)
+    drain()
+
+
 def test_a_call_that_is_held_up_takes_another_turn(blueshift: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three threads stand still past their turns: all at once then, their calls would be too many for one second."""
     make_customers(300)
