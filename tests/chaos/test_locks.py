@@ -33,7 +33,7 @@ from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
 
-#: As psycopg numbers it.
+#: As psycopg and mysqlclient name it.
 REPEATABLE_READ = {"postgresql": 3, "mysql": "repeatable read"}
 
 Collide = Callable[[Any, Any, Callable[[], object]], None]
