@@ -10,14 +10,24 @@ from django.db import router, transaction
 from django.db.models import Model, QuerySet
 from django.utils import timezone
 
+from .delivery import decisions
 from .delivery.attribute_types import forget_types as forget_attribute_types
 from .delivery.connection import make_client
-from .delivery.push import kind_of, push_records
-from .delivery.runs import RECORD_MODELS, cancel_run
+from .delivery.push import kind_of, push_all, push_records
+from .delivery.runs import SentModel, cancel_run, models_of
 from .delivery.stop import KEY_IS_GOOD, probe
 from .delivery.wake import wake_on_commit, wake_quietly
 from .exceptions import BlueshiftSyncError
-from .models import ApiCall, Customer, CustomerList, ListMembership, RecordResult, SyncRun, SyncState
+from .models import (
+    ApiCall,
+    Customer,
+    CustomerList,
+    CustomerRemoval,
+    ListMembership,
+    RecordResult,
+    SyncRun,
+    SyncState,
+)
 from .models.lists import MEMBERSHIP_COLUMNS
 from .models.state import CHANGE_COLUMNS
 from .sources.capture import Captured, capture_objects
@@ -26,7 +36,9 @@ from .sources.receivers import disabled
 
 __all__ = [
     "add_to_list",
+    "approve_removals",
     "cancel",
+    "cancel_removals",
     "capture",
     "check_key",
     "disabled",
@@ -35,6 +47,7 @@ __all__ = [
     "remove_from_list",
     "resend",
     "retry",
+    "retry_removals",
     "save_edited",
 ]
 
@@ -88,10 +101,41 @@ def remove_from_list(
 
 def retry(run: SyncRun, requested_by: Any = None) -> SyncRun:
     """Sends those records of `run` again that are FAILED, with their newest values. Returns the new run."""
-    model = RECORD_MODELS[run.kind]
-    failed = model.objects.filter(run=run, state=SyncState.State.FAILED)
-    again = _new_run(model, Trigger.RETRY, requested_by, retry_of=run)
-    return push_records(model, failed.values_list("pk", flat=True).iterator(CHUNK), again)
+    models = models_of(run)
+    again = _new_run(models[0], Trigger.RETRY, requested_by, retry_of=run)
+    return push_all([(model, _failed(model._default_manager.filter(run=run))) for model in models], again)
+
+
+def approve_removals(
+    removals: QuerySet[CustomerRemoval] | Iterable[CustomerRemoval],
+    requested_by: Any = None,
+    *,
+    trigger: Trigger = Trigger.COMMAND,
+) -> SyncRun:
+    """Has Blueshift remove the customers whose removal waits for somebody's yes. That can't be undone.
+
+    Removals that don't wait for it are left as they are. Returns the run, whose `total` says how many are sent.
+    """
+    return decisions.approve(_pks(removals), _new_run(CustomerRemoval, trigger, requested_by), requested_by)
+
+
+def cancel_removals(removals: QuerySet[CustomerRemoval] | Iterable[CustomerRemoval], requested_by: Any = None) -> int:
+    """Has Blueshift keep the customers whose removal waits, for whatever. Returns how many those are.
+
+    A removal that is being sent, or has been, can't be taken back.
+    """
+    return decisions.cancel(_pks(removals), requested_by)
+
+
+def retry_removals(
+    removals: QuerySet[CustomerRemoval] | Iterable[CustomerRemoval],
+    requested_by: Any = None,
+    *,
+    trigger: Trigger = Trigger.RETRY,
+) -> SyncRun:
+    """Sends those of the removals again that are FAILED. Returns the new run."""
+    failed = _failed(CustomerRemoval.objects.filter(pk__in=list(_pks(removals))))
+    return push_records(CustomerRemoval, failed, _new_run(CustomerRemoval, trigger, requested_by))
 
 
 def cancel(run: SyncRun) -> SyncRun:
@@ -188,7 +232,17 @@ def check_key() -> ApiCall:
     return call
 
 
-def _new_run(model: type[Record], trigger: Trigger, requested_by: Any, **columns: Any) -> SyncRun:
+def _failed(rows: QuerySet[Any]) -> Iterator[int]:
+    return rows.filter(state=SyncState.State.FAILED).order_by("pk").values_list("pk", flat=True).iterator(CHUNK)
+
+
+def _pks(removals: QuerySet[CustomerRemoval] | Iterable[CustomerRemoval]) -> Iterator[int]:
+    if isinstance(removals, QuerySet):
+        return removals.order_by("pk").values_list("pk", flat=True).iterator(CHUNK)
+    return (removal.pk for removal in removals)
+
+
+def _new_run(model: SentModel, trigger: Trigger, requested_by: Any, **columns: Any) -> SyncRun:
     return SyncRun.objects.create(kind=kind_of(model), trigger=trigger, requested_by=requested_by, **columns)
 
 
@@ -204,7 +258,7 @@ def _model_and_pks(records: QuerySet[Any] | Iterable[Record]) -> tuple[type[Reco
 
 
 def _known_model(model: type[Any]) -> type[Record]:
-    if model not in RECORD_MODELS.values():
+    if model not in {Customer, ListMembership}:
         raise BlueshiftSyncError(f"Only customers and list memberships can be sent, not {model.__name__} objects.")
     return model
 

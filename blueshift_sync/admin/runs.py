@@ -6,11 +6,12 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from ..delivery.runs import RECORD_MODELS, waiting_in
+from ..delivery.runs import waiting_by_model
 from ..models import ApiCall, RecordResult, SyncRun
 from .actions import RetryAdmin, links_to
 from .changelists import LargeListAdmin
@@ -114,10 +115,15 @@ class SyncRunAdmin(StandstillNotice, RetryAdmin, ReadOnlyAdmin, ObjectPageAdmin,
 
 def _totals(run: SyncRun) -> Table:
     """What became of the run's records; the parts add up to the whole."""
-    records = RECORD_MODELS[run.kind]
     unfinished = max(0, run.total - run.accepted - run.rejected)
+    waiting_of = {model: count for model, count in waiting_by_model(run).items() if count}
     # Not more than that: the run was read a moment before its records are counted.
-    waiting = min(waiting_in(run), unfinished)
+    waiting = min(sum(waiting_of.values()), unfinished)
+    links = format_html_join(
+        ", ",
+        "{}",
+        ((list_link(min(count, waiting), model, run__id__exact=run.pk),) for model, count in waiting_of.items()),
+    )
     rejected = list_link(
         run.rejected, RecordResult, call__run__id__exact=run.pk, outcome__exact=RecordResult.Outcome.REJECTED
     )
@@ -127,7 +133,7 @@ def _totals(run: SyncRun) -> Table:
         rows=[
             [_("Accepted"), run.accepted],
             [_("Rejected"), rejected if run.rejected else 0],
-            [_("Waiting or being sent"), list_link(waiting, records, run__id__exact=run.pk) if waiting else 0],
+            [_("Waiting or being sent"), links if waiting else 0],
             [_("Sent by a newer run, or no longer to be sent"), unfinished - waiting],
             [_("All"), run.total],
         ],

@@ -9,10 +9,10 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple
 
 from .bodies import Unreadable, printable, read_json, read_message
-from .endpoints import Endpoint, Request
+from .endpoints import REMOVALS, Endpoint, Request
 from .http import Exchange, TransportFailure
 from .outcomes import Answer, CallOutcome, RecordAnswer, RecordOutcome
-from .successes import read_customers, read_list_change, read_object
+from .successes import ACCEPTED_FOR_PROCESSING, read_customers, read_list_change, read_object, read_removal
 
 #: Seconds: a longer Retry-After is taken for a mistake and cut to this.
 MAX_RETRY_AFTER: Final = 86_400.0
@@ -38,6 +38,9 @@ _STATUS_CLASSES: Final = {
     5: CallOutcome.SERVER_ERROR,
 }
 
+#: "Accepted" and "no content": they say all there is to say.
+_SAID_WITHOUT_A_BODY: Final = frozenset({202, 204})
+
 _ADVICE: Final = {
     CallOutcome.UNAUTHORIZED: " Check the User API key and the region.",
     CallOutcome.FORBIDDEN: " Check what the User API key is allowed to do.",
@@ -59,7 +62,10 @@ _SPLIT: Final = _Fate(RecordOutcome.RETRY, "batch_refused")
 
 
 class _Fates(NamedTuple):
-    """What becomes of the records of a call, by what they are and whether there is more than one."""
+    """What becomes of the records of a call, by what they are and whether there is more than one.
+
+    A removal fares as one customer does.
+    """
 
     one_customer: _Fate
     customers: _Fate
@@ -94,6 +100,9 @@ def read_answer(request: Request, exchange: Exchange) -> Answer:
     retry_after = _retry_after(_header(exchange, "retry-after"))
     request_id = printable(_header(exchange, "x-request-id"), REQUEST_ID_LENGTH)
     outcome = _call_outcome(exchange)
+    if outcome is CallOutcome.NOT_FOUND and request.endpoint in REMOVALS and _is_from_the_api(exchange):
+        gone = RecordAnswer(RecordOutcome.ACCEPTED, outcome.lower(), _message(outcome, exchange))
+        return Answer(CallOutcome.ANSWERED, (gone,), retry_after=retry_after, request_id=request_id)
     if outcome is CallOutcome.ANSWERED:
         try:
             records, data = _read_success(request, exchange)
@@ -105,6 +114,14 @@ def read_answer(request: Request, exchange: Exchange) -> Answer:
         code, message = _code(outcome, exchange), _message(outcome, exchange)
     records = _same_for_all(request, outcome, code, message)
     return Answer(outcome, records, code, message, retry_after, request_id)
+
+
+def _is_from_the_api(exchange: Exchange) -> bool:
+    """Whether an answer has the form of Blueshift's own: a 404 of a gateway, or of a wrong address, has not."""
+    try:
+        return isinstance(read_json(exchange.body), dict)
+    except Unreadable:
+        return False
 
 
 def _call_outcome(exchange: Exchange) -> CallOutcome:
@@ -122,6 +139,8 @@ def _call_outcome(exchange: Exchange) -> CallOutcome:
 def _read_success(request: Request, exchange: Exchange) -> tuple[tuple[RecordAnswer, ...], Any]:
     if exchange.error:
         raise Unreadable(exchange.error, exchange.code or "unreadable_answer")
+    if request.endpoint in REMOVALS and exchange.status in _SAID_WITHOUT_A_BODY and not exchange.body.strip():
+        return (RecordAnswer(RecordOutcome.ACCEPTED, ACCEPTED_FOR_PROCESSING),), None
     body = read_json(exchange.body)
     try:
         match request.endpoint:
@@ -129,6 +148,8 @@ def _read_success(request: Request, exchange: Exchange) -> tuple[tuple[RecordAns
                 return read_customers(request, body), None
             case Endpoint.LIST_ADD | Endpoint.LIST_REMOVE:
                 return read_list_change(request, body), None
+            case Endpoint.CUSTOMER_DELETE | Endpoint.CUSTOMER_FORGET:
+                return (read_removal(body),), None
             case _:
                 return (), read_object(request, body)
     except RecursionError:
@@ -138,10 +159,10 @@ def _read_success(request: Request, exchange: Exchange) -> tuple[tuple[RecordAns
 def _same_for_all(request: Request, outcome: CallOutcome, code: str, message: str) -> tuple[RecordAnswer, ...]:
     fates = _FATES[outcome]
     alone = len(request.records) == 1
-    if request.endpoint is Endpoint.CUSTOMERS_BULK:
-        fate = fates.one_customer if alone else fates.customers
-    else:
+    if request.endpoint in {Endpoint.LIST_ADD, Endpoint.LIST_REMOVE}:
         fate = fates.one_member if alone else fates.members
+    else:
+        fate = fates.one_customer if alone else fates.customers
     return (RecordAnswer(fate.outcome, fate.code or code, message),) * len(request.records)
 
 

@@ -24,7 +24,12 @@ class Endpoint(StrEnum):
     LIST_REMOVE = "LIST_REMOVE"
     LIST_READ = "LIST_READ"
     CUSTOMER_FIND = "CUSTOMER_FIND"
+    CUSTOMER_DELETE = "CUSTOMER_DELETE"
+    CUSTOMER_FORGET = "CUSTOMER_FORGET"
 
+
+#: These take one customer out of Blueshift, for good. It accepts them at once and works them off within hours.
+REMOVALS: Final = frozenset({Endpoint.CUSTOMER_DELETE, Endpoint.CUSTOMER_FORGET})
 
 _LIST_ACTIONS: Final = {
     Endpoint.LIST_ADD: "bulk_add_users_to_list",
@@ -92,6 +97,36 @@ def read_list(list_id: int) -> Request:
 def find_customer(email: str) -> Request:
     """Look a customer up by e-mail address. Changes nothing."""
     return Request(Endpoint.CUSTOMER_FIND, "GET", "/api/v1/customers", query={"email": email})
+
+
+def delete_customer(identifier_key: str, identifier: str) -> Request:
+    """Delete one customer and all that Blueshift knows of it, for good.
+
+    `identifier_key` is "email" or "customer_id". Of several profiles with one customer ID all are deleted, for an ID
+    means one customer. Others may share an e-mail address: by that only the first profile is deleted.
+    """
+    query = {"delete_all_matching_customers": "true"} if identifier_key == "customer_id" else {}
+    return _removal(Endpoint.CUSTOMER_DELETE, "delete", identifier_key, identifier, query)
+
+
+def forget_customer(identifier_key: str, identifier: str) -> Request:
+    """As `delete_customer`, and Blueshift takes no notice of this customer any more."""
+    return _removal(Endpoint.CUSTOMER_FORGET, "forget", identifier_key, identifier, {})
+
+
+def _removal(endpoint: Endpoint, verb: str, identifier_key: str, identifier: str, query: dict[str, str]) -> Request:
+    if identifier_key not in IDENTIFIER_KEYS:
+        raise ValueError(f"A customer is removed by {' or '.join(IDENTIFIER_KEYS)}, not by {identifier_key!r}.")
+    if not identifier.strip():
+        raise ValueError(f"There is no {identifier_key} to remove a customer by.")
+    return Request(
+        endpoint,
+        "POST",
+        f"/api/v1/customers/{verb}",
+        query=query,
+        payload={identifier_key: identifier},
+        records=(identifier,),
+    )
 
 
 def _list_change(endpoint: Endpoint, list_id: int, identifier_key: str, values: Iterable[str], mode: str) -> Request:

@@ -18,6 +18,9 @@ _EVIDENCE: Final = {
     Endpoint.CUSTOMER_FIND: {"users", "user"},
 }
 
+#: The code of a record that Blueshift has taken on, and will see to later.
+ACCEPTED_FOR_PROCESSING: Final = "accepted_for_processing"
+
 #: Errors of one record that are looked at; more say no more.
 _ERRORS_READ: Final = 20
 
@@ -69,6 +72,21 @@ def read_list_change(request: Request, body: Any) -> tuple[RecordAnswer, ...]:
     return tuple(_all_accepted(request))
 
 
+def read_removal(body: Any) -> RecordAnswer:
+    """The answer about the customer of a delete or forget call.
+
+    No page shows a body for either. Any object will do that says something, and nothing of an error.
+    """
+    if not isinstance(body, dict) or not body:
+        raise Unreadable("The answer doesn't say that the removal was accepted, so it proves nothing.")
+    errors = body.get("errors") or body.get("error")
+    if errors:
+        return _failure(errors if isinstance(errors, list) else [{"error": errors}], body.get("status"))
+    if _contradicts({**body, "message": None}):  # a message needn't be a complaint here
+        return _failure([body], body.get("status"))
+    return RecordAnswer(RecordOutcome.ACCEPTED, ACCEPTED_FOR_PROCESSING)
+
+
 def read_object(request: Request, body: Any) -> dict[str, Any]:
     """The object that a read asked for. It has been seen alone and as the only element of an array."""
     if isinstance(body, list) and len(body) == 1:
@@ -94,7 +112,7 @@ def _contradicts(body: dict[str, Any]) -> bool:
 
 
 def _all_accepted(request: Request) -> list[RecordAnswer]:
-    code = "accepted_for_processing" if "async" in request.query else ""
+    code = ACCEPTED_FOR_PROCESSING if "async" in request.query else ""
     return [RecordAnswer(RecordOutcome.ACCEPTED, code)] * len(request.records)
 
 

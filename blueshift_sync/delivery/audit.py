@@ -11,7 +11,7 @@ from django.db.models import DateTimeField, Value
 from django.utils import timezone
 
 from ..client import Answer, HttpCall, RecordAnswer, RecordOutcome
-from ..models import ApiCall, Customer, ListMembership, RecordResult
+from ..models import ApiCall, Customer, CustomerRemoval, ListMembership, RecordResult
 from .batches import Batch, Finished
 from .redaction import Redaction
 from .runs import note_calls
@@ -152,11 +152,12 @@ def _results(
     call: ApiCall, records: Sequence[Any], answers: Sequence[RecordAnswer], redaction: Redaction
 ) -> Iterator[tuple[Any, ...]]:
     for position, (record, answer) in enumerate(zip(records, answers, strict=True)):
-        is_membership = isinstance(record, ListMembership)
+        # Of a customer, `customer_id` is the one in Blueshift.
+        is_of_a_customer = isinstance(record, ListMembership | CustomerRemoval)
         yield (
             call.pk,
-            record.customer_id if is_membership else record.pk,
-            record.pk if is_membership else None,
+            record.customer_id if is_of_a_customer else record.pk,
+            record.pk if isinstance(record, ListMembership) else None,
             position,
             redaction.of_text(record.identifier),
             record.claimed_version,

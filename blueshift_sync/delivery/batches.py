@@ -8,10 +8,11 @@ from functools import cached_property
 from typing import Any
 
 from ..client import Answer, Exchange, Request
-from ..models import ApiCall, Customer, CustomerList, ListMembership
+from ..models import ApiCall, CustomerList
 from .claim import Claim
 from .policy import POLICIES, Policy
 from .redaction import Redaction
+from .runs import SentModel
 
 
 @dataclass
@@ -20,7 +21,7 @@ class Batch:
 
     request: Request
     run_id: int | None
-    model: type[Customer] | type[ListMembership]
+    model: SentModel
     claim: Claim | None = None
     customer_list: CustomerList | None = None
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from ..client import customers_bulk
 from ..conf import app_settings
-from ..models import Customer, SyncRun, SyncState
+from ..models import Customer, CustomerList, CustomerRemoval, SyncRun, SyncState
 from ..models.customers import CustomerObject
+from ..models.fields import EmailKeyField
 from .attribute_types import TYPE_CHANGED, settle_types
 from .batches import Batch
 from .claim import NOT_JSON, Claim, RunForChanges, due, give_back, into_calls, locked, mirror, refuse, take
@@ -52,6 +53,7 @@ def claim_customers(name_run: RunForChanges, calls: int) -> list[Claim]:
     """
     while claims := _claim(name_run, calls):
         _give_back_contested(claims)
+        _give_back_being_removed(claims)
         if sendable := [claim for claim in claims if claim.records]:
             return sendable
     return []
@@ -135,4 +137,22 @@ def _give_back_contested(claims: Sequence[Claim]) -> None:
     for claim in claims:
         customers = claim.records
         claim.records = [record for record in customers if record.customer_id or record.email_key not in elsewhere]
+        give_back(Customer, claim, customers)
+
+
+def _give_back_being_removed(claims: Sequence[Claim]) -> None:
+    """Returns the customers whose identifier a removal is just carrying to Blueshift. Looked at when the above is."""
+    removals = CustomerRemoval.objects.using(mirror()).filter(state=SyncState.State.SENDING)
+    removed = set(removals.values_list("identifier_key", "identifier"))
+    if not removed:
+        return
+    ids = {identifier for key, identifier in removed if key == CustomerList.IdentifierKey.CUSTOMER_ID}
+    emails = {
+        EmailKeyField.key_of(identifier) for key, identifier in removed if key == CustomerList.IdentifierKey.EMAIL
+    }
+    for claim in claims:
+        customers = claim.records
+        claim.records = [
+            record for record in customers if record.customer_id not in ids and record.email_key not in emails
+        ]
         give_back(Customer, claim, customers)

@@ -19,7 +19,7 @@ from django.utils import timezone
 from ..client import BlueshiftClient, CallOutcome, Exchange, HeldBack, HttpCall, read_answer
 from ..conf import app_settings
 from ..exceptions import RedisUnavailable, SendingOff
-from ..models import ApiCall, Customer, ListMembership, SyncState
+from ..models import ApiCall, Customer, CustomerRemoval, ListMembership, SyncState
 from .audit import open_calls
 from .batches import Batch, Finished
 from .beside import Beside
@@ -286,6 +286,7 @@ def seconds_until_due() -> float | None:
     moments = [
         Customer.objects.filter(state=pending).aggregate(first=Min("due_at"))["first"],
         ListMembership.objects.filter(state=pending).aggregate(first=Min("due_at"))["first"],
+        CustomerRemoval.objects.filter(state=pending).aggregate(first=Min("due_at"))["first"],
         lists_to_read().aggregate(first=Min("read_due_at"))["first"],
     ]
     known = [moment for moment in moments if moment is not None]

@@ -11,9 +11,9 @@ from django.db.models import Case, F, QuerySet, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from ..models import Customer, ListMembership, SyncRun, SyncState
+from ..models import SyncRun, SyncState
 from .locks import gives_way
-from .runs import RECORD_MODELS, close_run, finish_if_done
+from .runs import MODELS_OF, SentModel, close_run, finish_if_done
 from .wake import wake_quietly
 
 State = SyncState.State
@@ -24,15 +24,32 @@ class Cancelled(Exception):  # noqa: N818 - a finding, not a fault
     """Somebody cancelled the run while records were being added to it."""
 
 
-def push_records(model: type[Customer] | type[ListMembership], pks: Iterable[int], run: SyncRun) -> SyncRun:
+def push_records(model: SentModel, pks: Iterable[int], run: SyncRun) -> SyncRun:
     """Makes these records due now, in `run`, and wakes a worker. EXCLUDED ones are left out.
 
     Goes in slices, each committed by itself, so that a million records hold no long locks; `run.total` grows with
     them.
     """
-    rows = model.objects.using(router.db_for_write(model))
+    return push_all([(model, pks)], run)
+
+
+def push_all(records: Iterable[tuple[SentModel, Iterable[int]]], run: SyncRun) -> SyncRun:
+    """As `push_records`, for records of several models."""
     overtaken: set[int] = set()
-    for chunk in _chunks(pks):
+    for model, pks in records:
+        overtaken |= _add_to_run(model, pks, run)
+    close_run(run.pk)
+    for run_id in overtaken:
+        finish_if_done(run_id)
+    run.refresh_from_db()
+    return run
+
+
+def _add_to_run(model: SentModel, pks: Iterable[int], run: SyncRun) -> set[int]:
+    """Returns the runs from which records were taken over."""
+    rows = model._default_manager.using(router.db_for_write(model))
+    overtaken: set[int] = set()
+    for chunk in chunks(pks):
         # By the code, for one that was withdrawn while it is being sent is SENDING still.
         not_to_be_sent = SyncState.EXCLUDED_CODES | SyncState.UNSENDABLE_CODES
         asked_for = rows.filter(pk__in=chunk).exclude(state=State.EXCLUDED).exclude(error_code__in=not_to_be_sent)
@@ -42,11 +59,7 @@ def push_records(model: type[Customer] | type[ListMembership], pks: Iterable[int
         except Cancelled:
             break
         wake_quietly()
-    close_run(run.pk)
-    for run_id in overtaken:
-        finish_if_done(run_id)
-    run.refresh_from_db()
-    return run
+    return overtaken
 
 
 @gives_way
@@ -70,7 +83,8 @@ def _make_due(rows: QuerySet[Any], run: SyncRun) -> None:
         raise Cancelled
 
 
-def _chunks(pks: Iterable[int]) -> Iterator[list[int]]:
+def chunks(pks: Iterable[int]) -> Iterator[list[int]]:
+    """The keys in slices, each fit for one statement."""
     iterator = iter(pks)
     while chunk := list(islice(iterator, CHUNK)):
         yield chunk
@@ -78,4 +92,4 @@ def _chunks(pks: Iterable[int]) -> Iterator[list[int]]:
 
 def kind_of(model: type[Any]) -> SyncRun.Kind:
     """The kind of the runs that send records of `model`."""
-    return next(SyncRun.Kind(kind) for kind, candidate in RECORD_MODELS.items() if candidate is model)
+    return next(kind for kind, models in MODELS_OF.items() if model in models)

@@ -15,21 +15,23 @@ from django.utils import timezone
 
 from ..client import RecordAnswer, RecordOutcome
 from ..conf import app_settings
-from ..models import ApiCall, Customer, ListMembership, SyncState
+from ..models import ApiCall, Customer, CustomerRemoval, ListMembership, SyncState
 from .audit import write_results
 from .claim import RELEASED, next_state
 from .locks import HeldBySomebody, gives_up
 from .redaction import Redaction
+from .runs import SentModel
 
 logger = logging.getLogger(__name__)
 
+MODELS: tuple[SentModel, ...] = (Customer, ListMembership, CustomerRemoval)
 WHAT_HAPPENED = "The worker ended before the answer came; nobody knows whether the call arrived."
 
 
 def recover_expired_claims() -> None:
     """Frees the records of claims that ran out. Their calls are UNKNOWN, and they go again."""
-    for model in (Customer, ListMembership):
-        expired = model.objects.filter(state=SyncState.State.SENDING, claim_expires_at__lt=Now())
+    for model in MODELS:
+        expired = model._default_manager.filter(state=SyncState.State.SENDING, claim_expires_at__lt=Now())
         for token in set(expired.values_list("claim_token", flat=True)):
             # Left for the next look where somebody holds its rows: nothing else is to wait for that.
             with suppress(HeldBySomebody):
@@ -78,7 +80,7 @@ def close_orphaned_calls() -> None:
     """
     deadline = timezone.now() - timedelta(seconds=app_settings().LEASE_SECONDS)
     orphans = ApiCall.objects.filter(state=ApiCall.State.OPEN, started_at__lt=deadline)
-    for model in (Customer, ListMembership):
-        carried = model.objects.filter(state=SyncState.State.SENDING, claim_token=OuterRef("claim_token"))
+    for model in MODELS:
+        carried = model._default_manager.filter(state=SyncState.State.SENDING, claim_token=OuterRef("claim_token"))
         orphans = orphans.exclude(Exists(carried))
     orphans.update(state=ApiCall.State.UNKNOWN, error_code="worker_died", error=WHAT_HAPPENED)

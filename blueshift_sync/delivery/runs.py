@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Case, F, Q, Value, When
+from django.db.models import Case, F, Q, QuerySet, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from ..conf import app_settings
-from ..models import Customer, ListMembership, SyncRun, SyncState
+from ..models import Customer, CustomerRemoval, ListMembership, SyncRun, SyncState
 from ..signals import run_finished
 
 #: Rows changed in one statement.
@@ -26,19 +26,29 @@ AT_REST: dict[str, Any] = {"due_at": None, "waiting_since": None, "attempts": 0,
 #: What is said of a run that ended before all of its memberships could be sent.
 PARKED = "Some memberships wait for their customer or their list. They say for what, and follow by themselves."
 
-RECORD_MODELS: dict[str, type[Customer] | type[ListMembership]] = {
-    SyncRun.Kind.CUSTOMERS: Customer,
-    SyncRun.Kind.LISTS: ListMembership,
+#: What is sent.
+SentModel = type[Customer] | type[CustomerRemoval] | type[ListMembership]
+#: What the runs of each kind send.
+MODELS_OF: dict[SyncRun.Kind, tuple[SentModel, ...]] = {
+    SyncRun.Kind.CUSTOMERS: (Customer, CustomerRemoval),
+    SyncRun.Kind.LISTS: (ListMembership,),
 }
+
+
+def models_of(run: SyncRun) -> tuple[SentModel, ...]:
+    """What `run` sends."""
+    return MODELS_OF[SyncRun.Kind(run.kind)]
 
 
 def waiting_in(run: SyncRun) -> int:
     """How many records of `run` are still to be sent, or being sent."""
-    return (
-        RECORD_MODELS[run.kind]
-        .objects.filter(run=run, state__in=[SyncState.State.PENDING, SyncState.State.SENDING])
-        .count()
-    )
+    return sum(waiting_by_model(run).values())
+
+
+def waiting_by_model(run: SyncRun) -> dict[SentModel, int]:
+    """As `waiting_in`, for each model."""
+    unsent = [SyncState.State.PENDING, SyncState.State.SENDING]
+    return {model: model._default_manager.filter(run=run, state__in=unsent).count() for model in models_of(run)}
 
 
 def note_calls(calls_of_runs: Mapping[int, int]) -> None:
@@ -103,7 +113,11 @@ def cancel_run(run_id: int) -> None:
 
 def _take_back(run: SyncRun) -> None:
     """Records in step before they were asked for are so again; a change that Blueshift hasn't got is FAILED."""
-    waiting = RECORD_MODELS[run.kind].objects.filter(run=run, state=SyncState.State.PENDING)
+    for model in models_of(run):
+        _take_back_from(model._default_manager.filter(run=run, state=SyncState.State.PENDING))
+
+
+def _take_back_from(waiting: QuerySet[Any]) -> None:
     while pks := list(waiting.values_list("pk", flat=True)[:SLICE]):
         rows = waiting.filter(pk__in=pks)
         rows.filter(version=F("synced_version")).update(state=SyncState.State.SYNCED, **AT_REST)

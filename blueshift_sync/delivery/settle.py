@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from ..client import RecordAnswer, RecordOutcome, TransportFailure
 from ..conf import app_settings
-from ..models import ApiCall, Customer, ListMembership, SyncRun, SyncState
+from ..models import ApiCall, Customer, CustomerRemoval, ListMembership, SyncRun, SyncState
 from ..signals import call_finished, records_failed
 from .audit import close_calls, write_results, write_results_of_deleted
 from .batches import Batch, Finished
@@ -29,8 +29,9 @@ from .lists import settle_list
 from .locks import HeldBySomebody, gives_up
 from .parking import wake_memberships_of
 from .policy import LIST_TROUBLES, Isolate, Policy, backoff_seconds, next_batch_limit
-from .push import kind_of, push_records
-from .runs import note_outcomes, note_parked
+from .push import kind_of, push_all
+from .removal_guards import owners_of, wake_removals_after
+from .runs import SentModel, note_outcomes, note_parked
 from .statements import update_rows
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class Verdict:
 class Alike:
     """What calls have in common of which the accepted records can be written together."""
 
-    model: type[Customer] | type[ListMembership]
+    model: SentModel
     endpoint: ApiCall.Endpoint
     run_id: int | None
 
@@ -101,12 +102,25 @@ def _take_no_chances(late: Finished) -> None:
     if late.exchange.failure == TransportFailure.NOT_SENT:
         return
     logger.warning("Call %s was answered after its lease had run out; its records go again.", late.call.pk)
-    model = late.batch.model
-    pks = [record.pk for record in late.batch.records]
-    overtaken = model.objects.filter(pk__in=pks, state__in=[State.SENDING, State.SYNCED])
-    if overtaken.exists():
-        run = SyncRun.objects.create(kind=kind_of(model), trigger=SyncRun.Trigger.SWEEP)
-        push_records(model, overtaken.values_list("pk", flat=True), run)
+    overtaken = [
+        (rows.model, list(rows.filter(state__in=[State.SENDING, State.SYNCED]).values_list("pk", flat=True)))
+        for rows in _touched_by(late.batch)
+    ]
+    if any(pks for _model, pks in overtaken):
+        run = SyncRun.objects.create(kind=kind_of(late.batch.model), trigger=SyncRun.Trigger.SWEEP)
+        push_all(overtaken, run)
+
+
+def _touched_by(batch: Batch) -> list[QuerySet[Any]]:
+    """The records whose part in Blueshift a call may have undone if it got there after a newer one.
+
+    A customer's call may have brought back somebody who was removed, and a removal somebody who came back himself.
+    """
+    pks = [record.pk for record in batch.records]
+    if batch.model is CustomerRemoval:
+        return [Customer.objects.filter(pk__in=[owner.pk for owner in owners_of(batch.records).values()])]
+    own = batch.model._default_manager.filter(pk__in=pks)
+    return [own, CustomerRemoval.objects.filter(customer__in=pks)] if batch.model is Customer else [own]
 
 
 @gives_up
@@ -116,7 +130,9 @@ def _write_down(finished: Sequence[Finished], write: Callable[[Iterable[Any]], N
     write((each.call, each.batch.records, each.answer.records, each.redaction) for each in ours)
     for each in ours:
         settle_list(each.batch, each.answer, each.policy)
-    return _settle_records(ours)
+    failed = _settle_records(ours)
+    wake_removals_after([each.batch for each in ours], timezone.now())
+    return failed
 
 
 # The records

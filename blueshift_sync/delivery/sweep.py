@@ -11,6 +11,7 @@ from ..models import ListMembership
 from .drain import seconds_until_due
 from .parking import explain_parked, wake_parked
 from .recover import close_orphaned_calls, recover_expired_claims
+from .removal_guards import wake_removals
 from .runs import finish_runs
 from .wake import wake_again
 
@@ -23,6 +24,7 @@ def sweep() -> None:
     close_orphaned_calls()
     wake_parked(ListMembership.objects.all(), timezone.now())
     explain_parked()
+    wake_removals()
     finish_runs()
     if seconds_until_due() == 0:
         try:

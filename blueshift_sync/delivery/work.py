@@ -1,9 +1,8 @@
-"""What is due, as batches: customers and memberships by turns, so that neither waits for the other."""
+"""What is due, as batches: customers, memberships and removals by turns, so that none waits for the others."""
 
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from math import ceil
 from typing import Any
@@ -16,6 +15,7 @@ from .claim import Claim, put_aside, release
 from .customers import claim_customers, customers_batch
 from .lists import claim_list_to_read, give_up_reading, list_reading
 from .memberships import claim_memberships, memberships_batch
+from .removals import claim_removals, removal_batch
 from .runs import close_run
 
 #: Seconds for which a kind of work isn't asked for again after it had none, while there is other work.
@@ -28,7 +28,7 @@ class Work:
     """Where one drain gets its batches from, and the runs that it makes for what changed by itself."""
 
     def __init__(self) -> None:
-        self._kinds: deque[Take] = deque([self._customers, self._memberships])
+        self._kinds: list[Take] = [self._customers, self._memberships, self._removals]
         self._idle_until: dict[Take, float] = {}
         self._own_runs: dict[SyncRun.Kind, int] = {}
 
@@ -39,16 +39,20 @@ class Work:
         """
         now = time.monotonic()
         asked = [kind for kind in self._kinds if is_urgent or self._idle_until.get(kind, now) <= now]
-        self._kinds.rotate()
+        served: list[Take] = []
         taken: list[Batch] = []
         for number, kind in enumerate(asked):
             share = ceil((calls - len(taken)) / (len(asked) - number))
             if share == 0:
                 break
             batches = kind(share)
-            if not batches:
+            if batches:
+                served.append(kind)
+            else:
                 self._idle_until[kind] = now + IDLE
             taken += batches
+        # Whoever had nothing keeps its place; of the others the one that was first, and got most, is last.
+        self._kinds = [*(kind for kind in self._kinds if kind not in served), *reversed(served)]
         return taken
 
     def owns(self, run_id: int | None) -> bool:
@@ -68,6 +72,9 @@ class Work:
         if unread is not None:
             return [list_reading(unread, self._name_run(SyncRun.Kind.LISTS))]
         return _batches(claim_memberships(self._name_run, calls), memberships_batch, ListMembership)
+
+    def _removals(self, calls: int) -> list[Batch]:
+        return _batches(claim_removals(self._name_run, calls), removal_batch, CustomerRemoval)
 
     def _name_run(self, kind: SyncRun.Kind) -> int:
         """The run of this drain for what changed by itself; made when first needed."""

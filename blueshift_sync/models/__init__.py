@@ -4,6 +4,7 @@ from .attribute_types import AttributeType
 from .audit import ApiCall, RecordResult, SyncRun
 from .customers import Customer
 from .lists import CustomerList, ListMembership
+from .removals import CustomerRemoval
 from .sending import SendingStop
 from .state import SyncState
 
@@ -12,6 +13,7 @@ __all__ = [
     "AttributeType",
     "Customer",
     "CustomerList",
+    "CustomerRemoval",
     "ListMembership",
     "RecordResult",
     "SendingStop",

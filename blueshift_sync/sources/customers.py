@@ -28,6 +28,7 @@ from .clashes import ids_given_up, ids_held, waiting_for
 from .fresh import fresh_objects, fresh_query
 from .identity import settle_identities
 from .readings import Reading, key_text, read_customer, read_customer_alone
+from .removals import plan_removals
 from .statements import Select, insert_of, update_of
 from .trips import Statement, savepoint
 from .values import size_of
@@ -229,6 +230,7 @@ def detach_customer(source: CustomerSource, key: Any) -> None:
 def _detach(rows: Sequence[Customer], mirror: str) -> None:
     if not rows:
         return
+    plan_removals(rows, mirror)
     for row in rows:
         row.source_id = None
         row.mark_changed(
