@@ -13,6 +13,7 @@ from blueshift_sync.models import (
     ApiCall,
     Customer,
     CustomerList,
+    CustomerRemoval,
     ListMembership,
     RecordResult,
     SyncRun,
@@ -48,6 +49,36 @@ def make_membership(**fields: Any) -> ListMembership:
     customer_list = fields.pop("customer_list", None) or make_list()
     customer = fields.pop("customer", None) or make_customer()
     return ListMembership.objects.create(customer_list=customer_list, customer=customer, **_with_claim(fields))
+
+
+def make_removal(**fields: Any) -> CustomerRemoval:
+    """To be deleted by its customer ID. Makes its detached customer too, unless `customer` is given; None is none."""
+    if "customer" not in fields:
+        fields["customer"] = make_detached_customer()
+    customer = fields["customer"]
+    defaults = {
+        "kind": CustomerRemoval.Kind.DELETE,
+        "identifier_key": CustomerList.IdentifierKey.CUSTOMER_ID,
+        "identifier": customer.customer_id if customer else f"customer-{next(_number)}",
+        "source_type": "site.person",
+        "source_id": "1",
+    }
+    return CustomerRemoval.objects.create(**_with_claim({**defaults, **fields}))
+
+
+def make_detached_customer(**fields: Any) -> Customer:
+    """One who was in Blueshift, and whose object was deleted."""
+    detached = {
+        "source_type": "site.person",
+        "source_id": None,
+        "state": SyncState.State.EXCLUDED,
+        "error_code": "source_deleted",
+        "synced_version": 1,
+        "version": 2,
+        "due_at": None,
+        "waiting_since": None,
+    }
+    return make_customer(**{**detached, **fields})
 
 
 def make_run(**fields: Any) -> SyncRun:

@@ -1,4 +1,4 @@
-"""Who gets how many of the free places in flight."""
+"""Who gets how many of the free places in flight. Removals, the third kind, are asked as the others are."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 
 from blueshift_sync.delivery.claim import into_calls
 from blueshift_sync.delivery.work import Work
-from blueshift_sync.models import Customer, ListMembership
-from tests.factories import make_customer, make_list
+from blueshift_sync.models import Customer, CustomerRemoval, ListMembership
+from tests.factories import make_customer, make_list, make_removal
 
 pytestmark = pytest.mark.django_db
 
@@ -35,9 +35,19 @@ def taken(work: Work, calls: int, *, is_urgent: bool = False) -> tuple[int, int]
     return sum(batch.model is Customer for batch in batches), sum(batch.model is ListMembership for batch in batches)
 
 
-def test_both_kinds_share_what_is_free(many: Callable[[int, int], None]) -> None:
+def test_all_kinds_share_what_is_free(many: Callable[[int, int], None]) -> None:
     many(500, 9)
-    assert taken(Work(), 8) == (4, 4)
+    work = Work()
+    assert taken(work, 8) == (3, 3)
+    assert taken(work, 2) == (1, 1)  # there are no removals: their share is free for the others
+
+
+def test_removals_have_a_share(many: Callable[[int, int], None]) -> None:
+    many(500, 9)
+    for _ in range(5):
+        make_removal()
+    assert taken(Work(), 8) == (3, 3)
+    assert CustomerRemoval.objects.filter(state="SENDING").count() == 2
 
 
 def test_with_one_place_they_take_turns(many: Callable[[int, int], None]) -> None:
@@ -49,8 +59,8 @@ def test_with_one_place_they_take_turns(many: Callable[[int, int], None]) -> Non
 def test_who_has_nothing_leaves_its_share(many: Callable[[int, int], None]) -> None:
     many(500, 0)
     work = Work()
-    assert taken(work, 8) == (4, 0)
-    assert taken(work, 4) == (4, 0)  # the other kind isn't asked again at once
+    assert taken(work, 8) == (3, 0)
+    assert taken(work, 5) == (5, 0)  # the other kinds aren't asked again at once
 
 
 def test_without_other_work_everybody_is_asked(many: Callable[[int, int], None]) -> None:
