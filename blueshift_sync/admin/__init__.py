@@ -4,6 +4,7 @@ from .attribute_types import AttributeTypeAdmin
 from .calls import ApiCallAdmin, RecordResultAdmin
 from .customers import CustomerAdmin
 from .lists import CustomerListAdmin, ListMembershipAdmin
+from .removals import CustomerRemovalAdmin
 from .runs import SyncRunAdmin
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "AttributeTypeAdmin",
     "CustomerAdmin",
     "CustomerListAdmin",
+    "CustomerRemovalAdmin",
     "ListMembershipAdmin",
     "RecordResultAdmin",
     "SyncRunAdmin",

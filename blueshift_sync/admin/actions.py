@@ -45,7 +45,7 @@ class PageActionsAdmin(ModelAdmin):
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any) -> Any:
         response = super().response_action(request, queryset, *args, **kwargs)
-        if response is not None and "_from_page" in request.POST:
+        if isinstance(response, HttpResponseRedirect) and "_from_page" in request.POST:
             row = queryset.filter(pk__in=request.POST.getlist(ACTION_CHECKBOX_NAME)).first()
             return HttpResponseRedirect(admin_url(row)) if row else response
         return response

@@ -137,14 +137,16 @@ def state_badge(row: Any) -> SafeString:
 
 
 def call_badge(call: ApiCall) -> SafeString:
-    """The state of a call. An asynchronous list call that went well was only accepted: nothing says it is done."""
+    """The state of a call. An asynchronous one that went well was only accepted: nothing says it is done."""
     if call.state == ApiCall.State.SUCCEEDED and is_asynchronous(call):
         return badge(call.state, _("Accepted for processing"))
     return state_badge(call)
 
 
 def is_asynchronous(call: ApiCall) -> bool:
-    """Whether Blueshift answers the call before it does the work (`?async=true`)."""
+    """Whether Blueshift answers the call before it does the work: `?async=true`, and the removal of a customer."""
+    if call.endpoint in {ApiCall.Endpoint.CUSTOMER_DELETE, ApiCall.Endpoint.CUSTOMER_FORGET}:
+        return True
     return parse_qs(urlsplit(call.url).query).get("async") == ["true"]
 
 

@@ -151,39 +151,10 @@ class SyncStateAdmin(StandstillNotice, PushAdmin, ObjectPageAdmin, LargeListAdmi
         """The latest calls that carried this row."""
         if not may_view(request, models.ApiCall):
             return []
-        results = row.results.select_related("call").defer(*(f"call__{name}" for name in CALL_BODIES))
-        return [
-            Table(
-                title=_("Latest calls"),
-                headings=[
-                    _("Call"),
-                    _("Started"),
-                    _("Endpoint"),
-                    _("Call's state"),
-                    _("Outcome of this record"),
-                    _("Version"),
-                    _("Error"),
-                ],
-                rows=[
-                    [
-                        numbered_link(result.call),
-                        moment(result.call.started_at),
-                        result.call.get_endpoint_display(),
-                        call_badge(result.call),
-                        badge(result.outcome, result.get_outcome_display()),
-                        result.version,
-                        problem(result.code, result.message),
-                    ]
-                    for result in results.order_by("-id")[:LATEST_CALLS]
-                ],
-                empty=_("No call has carried it yet."),
-                more=list_link(
-                    _("All results of this record"),
-                    models.RecordResult,
-                    **{f"{_result_field(row)}__id__exact": row.pk},
-                ),
-            )
-        ]
+        more = list_link(
+            _("All results of this record"), models.RecordResult, **{f"{_result_field(row)}__id__exact": row.pk}
+        )
+        return [latest_calls(row.results, more)]
 
     def _origin_notice(self, request: HttpRequest, row: Any) -> Any:
         """Where a row that isn't made by hand comes from, and what that means for who wants to change it."""
@@ -209,6 +180,37 @@ class SyncStateAdmin(StandstillNotice, PushAdmin, ObjectPageAdmin, LargeListAdmi
         view = f"admin:{model._meta.app_label}_{model._meta.model_name}_change"
         url = reverse(view, args=[quote(row.source_id)], current_app=self.admin_site.name)
         return format_html('<a href="{}">{} {}</a>', url, model._meta.verbose_name, row.source_id)
+
+
+def latest_calls(results: Any, more: SafeString | None = None) -> Table:
+    """The calls of these results, the newest first. `more` leads to all of them."""
+    bare = results.select_related("call").defer(*(f"call__{name}" for name in CALL_BODIES))
+    return Table(
+        title=_("Latest calls"),
+        headings=[
+            _("Call"),
+            _("Started"),
+            _("Endpoint"),
+            _("Call's state"),
+            _("Outcome of this record"),
+            _("Version"),
+            _("Error"),
+        ],
+        rows=[
+            [
+                numbered_link(result.call),
+                moment(result.call.started_at),
+                result.call.get_endpoint_display(),
+                call_badge(result.call),
+                badge(result.outcome, result.get_outcome_display()),
+                result.version,
+                problem(result.code, result.message),
+            ]
+            for result in bare.order_by("-id")[:LATEST_CALLS]
+        ],
+        empty=_("No call has carried it yet."),
+        more=more,
+    )
 
 
 def is_hand_made(row: Any) -> bool:

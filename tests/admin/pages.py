@@ -16,13 +16,14 @@ from blueshift_sync.models import (
     AttributeType,
     Customer,
     CustomerList,
+    CustomerRemoval,
     ListMembership,
     RecordResult,
     SyncRun,
 )
 
-MODELS = [Customer, CustomerList, ListMembership, SyncRun, ApiCall, RecordResult, AttributeType]
-AUDIT = [SyncRun, ApiCall, RecordResult]
+MODELS = [Customer, CustomerList, ListMembership, SyncRun, ApiCall, RecordResult, AttributeType, CustomerRemoval]
+AUDIT = [SyncRun, ApiCall, RecordResult, CustomerRemoval]
 
 
 def registered_models() -> set[type[Model]]:

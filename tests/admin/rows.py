@@ -6,8 +6,25 @@ from typing import Any
 
 from django.db.models import Model
 
-from blueshift_sync.models import ApiCall, AttributeType, Customer, CustomerList, ListMembership, RecordResult, SyncRun
-from tests.factories import make_call, make_customer, make_list, make_membership, make_result, make_run
+from blueshift_sync.models import (
+    ApiCall,
+    AttributeType,
+    Customer,
+    CustomerList,
+    CustomerRemoval,
+    ListMembership,
+    RecordResult,
+    SyncRun,
+)
+from tests.factories import (
+    make_call,
+    make_customer,
+    make_list,
+    make_membership,
+    make_removal,
+    make_result,
+    make_run,
+)
 
 
 def make_one_of_each(**fields: dict[str, Any]) -> dict[type[Model], Model]:
@@ -26,7 +43,9 @@ def make_one_of_each(**fields: dict[str, Any]) -> dict[type[Model], Model]:
     attribute_type = AttributeType.objects.create(
         **{"name": f"age-{AttributeType.objects.count()}", "json_type": "number", **fields.get("attributetype", {})}
     )
+    removal = make_removal(**{"customer": customer, "run": run, **fields.get("customerremoval", {})})
     return {
+        CustomerRemoval: removal,
         AttributeType: attribute_type,
         SyncRun: run,
         Customer: customer,
