@@ -9,7 +9,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from ..models import Customer, ListMembership, SyncRun
+from ..models import Customer, CustomerRemoval, ListMembership, SyncRun
 from .batches import Batch
 from .claim import Claim, put_aside, release
 from .customers import claim_customers, customers_batch
