@@ -30,7 +30,7 @@ from .identity import settle_identities
 from .readings import Reading, key_text, read_customer, read_customer_alone
 from .removals import plan_removals
 from .statements import Select, insert_of, update_of
-from .trips import Statement, savepoint
+from .trips import Statement, is_undone, savepoint
 from .values import size_of
 
 Reader = Callable[[CustomerSource, Model], Reading]
@@ -67,6 +67,8 @@ def capture_customers(source: CustomerSource, keys: Sequence[Any], using: str, *
     try:
         return _capture_customers(source, keys, using, read_customer, new=new)
     except DatabaseError:
+        if is_undone(router.db_for_write(Customer)):
+            raise
         # Somebody else made one of the rows, or took one of the customer IDs, in between: now it can be seen. Or the
         # source's own code failed in the database: read by itself, only its own object suffers.
         return _capture_customers(source, keys, using, partial(read_customer_alone, using=using))

@@ -25,7 +25,7 @@ from .mistakes import describe, is_mistake, loggable_key
 from .readings import key_text
 from .registry import customer_source_of, customer_sources_of_children
 from .statements import Select, insert_of, update_of
-from .trips import Statement, savepoint
+from .trips import Statement, is_undone, savepoint
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +99,8 @@ def capture_memberships(sources: Sequence[MembershipSource], keys: Sequence[Any]
     try:
         return _capture_memberships(sources, keys, using, read_wish)
     except DatabaseError:
+        if is_undone(router.db_for_write(ListMembership)):
+            raise
         # As with customers: a row made in between can be seen now, and a source's mistake in the database is kept
         # to its own object.
         return _capture_memberships(sources, keys, using, read_wish_alone)

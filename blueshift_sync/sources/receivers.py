@@ -23,6 +23,7 @@ from .customers import let_have_ids
 from .mistakes import loggable_key
 from .registry import sources_of
 from .relations import are_kin
+from .trips import is_undone
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +107,9 @@ def capture_safely(instance: Model, mirror: str, capture: Callable[[Model], Any]
             capture(instance)
     except BaseTimeoutException:  # the site's own job has run out of time, and must end
         raise
-    except Exception as error:  # noqa: BLE001 - the site's change must go through
+    except Exception as error:
+        if is_undone(mirror):  # the site's change with it, and the site must know
+            raise
         logger.error(  # noqa: TRY400 - a traceback may quote values of the object
             "A change of %s %s could not be captured (%s). Mend the cause, then run blueshift_backfill.",
             instance._meta.label,

@@ -47,6 +47,12 @@ def savepoint(using: str) -> Iterator[Callable[[Statement], None]]:
             yield lambda statement: _execute(connection, statement)
 
 
+def is_undone(using: str) -> bool:
+    """Whether the transaction around us can't go on: MySQL and MariaDB undo all of it at a deadlock."""
+    connection = connections[using]
+    return connection.in_atomic_block and connection.needs_rollback
+
+
 def _execute(connection: Any, statement: Statement) -> None:
     with connection.cursor() as cursor:
         cursor.execute(*statement)

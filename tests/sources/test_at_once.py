@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
 from blueshift_sync import services
 from blueshift_sync.models import Customer
@@ -103,3 +104,27 @@ def test_two_new_objects_that_want_one_customer_id() -> None:
         ("Ada", "1", "PENDING"),
         ("Bob", None, "FAILED"),
     ]
+
+
+@pytest.mark.usefixtures("people")
+def test_a_deadlock_with_a_capture_never_undoes_a_change_behind_the_sites_back() -> None:
+    """MySQL and MariaDB undo the whole transaction: then the site gets the error."""
+    people = [Person.objects.create(number=str(number)) for number in range(2)]
+    both = Barrier(2 if connection.features.has_select_for_update else 1)  # SQLite lets one in after the other
+
+    def visit(first: Person, second: Person) -> bool:
+        try:
+            with transaction.atomic():
+                Visit.objects.create(person=first)
+                both.wait(30)
+                Visit.objects.create(person=second)
+        except OperationalError:
+            return False
+        finally:
+            connection.close()
+        return True
+
+    with ThreadPoolExecutor(2) as pool:
+        committed = sum(pool.map(visit, people, reversed(people)))
+    assert committed
+    assert [person.visits.count() for person in people] == [committed] * 2
