@@ -10,7 +10,7 @@ from copy import copy
 from typing import Any
 
 from django.apps import apps
-from django.db import router, transaction
+from django.db import OperationalError, connections, router, transaction
 from django.db.models import Model
 from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
@@ -78,15 +78,15 @@ def _on_customer_deleted(instance: Customer, using: str, **kwargs: Any) -> None:
 
 def _on_save(instance: Model, *, using: str, created: bool = False, raw: bool = False, **kwargs: Any) -> None:
     if not raw and not _disabled.get():
-        _capture_change(instance, using, lambda obj: capture_chunk([obj], using, new=created), savepoint=False)
+        capture_change(instance, using, lambda obj: capture_chunk([obj], using, new=created), savepoint=False)
 
 
 def _on_delete(instance: Model, using: str, **kwargs: Any) -> None:
     if not _disabled.get():
-        _capture_change(instance, using, forget_object)
+        capture_change(instance, using, forget_object)
 
 
-def _capture_change(instance: Model, using: str, capture: Callable[[Model], Any], *, savepoint: bool = True) -> None:
+def capture_change(instance: Model, using: str, capture: Callable[[Model], Any], *, savepoint: bool = True) -> None:
     """Captures now, in the transaction of the change; where that is on another database, once it is committed."""
     mirror = mirror_alias()
     if using == mirror:
@@ -99,8 +99,8 @@ def _capture_change(instance: Model, using: str, capture: Callable[[Model], Any]
 def capture_safely(instance: Model, mirror: str, capture: Callable[[Model], Any], *, savepoint: bool = True) -> None:
     """Captures in a savepoint: whatever goes wrong with us, the site's own change goes through.
 
-    A `capture` that sees to its savepoints itself needs none here. What is lost is logged, and found again by a
-    backfill.
+    A `capture` that sees to its savepoints itself needs none here. What a lock prevented is tried again after the
+    commit. What is lost is logged, and found again by a backfill.
     """
     try:
         with transaction.atomic(using=mirror) if savepoint else nullcontext():
@@ -110,6 +110,13 @@ def capture_safely(instance: Model, mirror: str, capture: Callable[[Model], Any]
     except Exception as error:
         if is_undone(mirror):  # the site's change with it, and the site must know
             raise
+        if isinstance(error, OperationalError) and connections[mirror].in_atomic_block:
+            # A deadlock or a time-out: once the site's transaction has let go of its locks, it works.
+            frozen = copy(instance)
+            transaction.on_commit(
+                lambda: capture_safely(frozen, mirror, capture, savepoint=savepoint), using=mirror, robust=True
+            )
+            return
         logger.error(  # noqa: TRY400 - a traceback may quote values of the object
             "A change of %s %s could not be captured (%s). Mend the cause, then run blueshift_backfill.",
             instance._meta.label,

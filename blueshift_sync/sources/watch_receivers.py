@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from copy import copy
 from typing import Any
 
-from django.db import transaction
 from django.db.models import Model
 from django.db.models.signals import ModelSignal, m2m_changed, post_delete, post_save, pre_delete, pre_save
 from rq.timeouts import BaseTimeoutException
 
 from .base import Source
 from .capture import capture_keys
-from .receivers import capture_safely, is_disabled, mirror_alias
+from .receivers import capture_change, capture_safely, is_disabled
 from .relations import family
 from .watching import (
     Before,
@@ -208,18 +206,13 @@ def _capture(instance: Model, using: str, owners: Callable[[], Owners]) -> None:
 
     `owners` sees to savepoints where it asks the database.
     """
-    mirror = mirror_alias()
-    if using == mirror:
-        capture_safely(instance, mirror, lambda _: _capture_owners(owners(), using), savepoint=False)
-        return
-    found: Owners = {}
-    capture_safely(instance, using, lambda _: merge(found, owners()), savepoint=False)
-    if found:
-        frozen = copy(instance)  # a deleted object loses its key
-        transaction.on_commit(
-            lambda: capture_safely(frozen, mirror, lambda _: _capture_owners(found, using), savepoint=False),
-            using=using,
-        )
+
+    def capture(obj: Model) -> None:
+        found = owners()
+        if found:
+            capture_change(obj, using, lambda _: _capture_owners(found, using), savepoint=False)
+
+    capture_safely(instance, using, capture, savepoint=False)
 
 
 def _capture_owners(owners: Owners, using: str) -> None:

@@ -128,3 +128,4 @@ def test_a_deadlock_with_a_capture_never_undoes_a_change_behind_the_sites_back()
         committed = sum(pool.map(visit, people, reversed(people)))
     assert committed
     assert [person.visits.count() for person in people] == [committed] * 2
+    assert [told(person)["visits"] for person in people] == [committed] * 2
