@@ -11,6 +11,7 @@ from typing import Any
 from django.db import router
 from django.db.models import Model, QuerySet
 
+from ..exceptions import SourceError
 from .base import CustomerSource, MembershipSource, Source
 from .customers import capture_customers, detach_customer
 from .memberships import capture_memberships, capture_memberships_of, withdraw_memberships
@@ -39,11 +40,21 @@ def capture_objects(objects: QuerySet[Any] | Iterable[Model]) -> Captured:
     while chunk := list(islice(iterator, CHUNK)):
         alike: dict[tuple[type[Model], str], list[Model]] = defaultdict(list)
         for obj in chunk:
+            _check_key(obj)
             model = obj._meta.model  # the type of a lazy `request.user` is another
             alike[model, router.db_for_write(model, instance=obj)].append(obj)
         for (_, using), members in alike.items():
             total += capture_chunk(members, using)
     return total
+
+
+def _check_key(obj: Model) -> None:
+    """Without a primary key there is nothing to read again: after `bulk_create(ignore_conflicts=True)`, say."""
+    if obj.pk is None or (isinstance(obj.pk, tuple) and None in obj.pk):
+        raise SourceError(
+            f"An object of {obj._meta.label} has no primary key: it isn't saved, is deleted, or comes from a "
+            "bulk_create that doesn't tell keys. Capture a queryset that finds it in the database."
+        )
 
 
 def capture_chunk(objects: Sequence[Model], using: str, *, new: bool = False) -> Captured:

@@ -13,15 +13,17 @@ from django.db import connection, transaction
 
 from blueshift_sync import services
 from blueshift_sync.delivery.wake import wake_quietly
+from blueshift_sync.exceptions import SourceError
 from blueshift_sync.models import Customer, ListMembership
 from blueshift_sync.sources import CustomerSource, MembershipSource
+from blueshift_sync.sources.fresh import _select
 from project.shop.models import Customer as Shopper
 from project.shop.models import Newsletter, NewsletterSignup, Order
 from tests.factories import make_list
 from tests.site.models import Person, Signup
 
 from .conftest import Register
-from .helpers import bring_into_step, list_numbers, mirrored, rolled_back, told
+from .helpers import ada, bring_into_step, list_numbers, mirrored, rolled_back, told
 
 pytestmark = pytest.mark.django_db
 
@@ -301,3 +303,10 @@ class TestCaptureCall:
         assert told(shopper)["firstname"] == "Ada"
         services.capture(Shopper.objects.filter(given_name="Bob"))
         assert told(shopper)["firstname"] == "Bob"
+
+
+def test_an_object_without_a_key_is_refused_and_does_no_harm_to_others(people: None) -> None:
+    _select.cache_clear()  # as in a process that has just begun
+    with pytest.raises(SourceError, match="An object of site.Person has no primary key"):
+        services.capture([Person(email="ada@example.com")])
+    assert told(ada())["email"] == "ada@example.com"
