@@ -76,14 +76,22 @@ def _on_customer_deleted(instance: Customer, using: str, **kwargs: Any) -> None:
         let_have_ids({instance.customer_id}, using)
 
 
-def _on_save(instance: Model, *, using: str, created: bool = False, raw: bool = False, **kwargs: Any) -> None:
+def database_of(instance: Model, using: str | None) -> str:
+    """The database that a signal is about. A site that sends one by itself may leave it out."""
+    return using or router.db_for_write(instance._meta.model, instance=instance)
+
+
+def _on_save(
+    instance: Model, *, using: str | None = None, created: bool = False, raw: bool = False, **kwargs: Any
+) -> None:
     if not raw and not _disabled.get():
-        capture_change(instance, using, lambda obj: capture_chunk([obj], using, new=created), savepoint=False)
+        alias = database_of(instance, using)
+        capture_change(instance, alias, lambda obj: capture_chunk([obj], alias, new=created), savepoint=False)
 
 
-def _on_delete(instance: Model, using: str, **kwargs: Any) -> None:
+def _on_delete(instance: Model, *, using: str | None = None, **kwargs: Any) -> None:
     if not _disabled.get():
-        capture_change(instance, using, forget_object)
+        capture_change(instance, database_of(instance, using), forget_object)
 
 
 def capture_change(instance: Model, using: str, capture: Callable[[Model], Any], *, savepoint: bool = True) -> None:

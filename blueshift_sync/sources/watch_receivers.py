@@ -12,7 +12,7 @@ from rq.timeouts import BaseTimeoutException
 
 from .base import Source
 from .capture import capture_keys
-from .receivers import capture_change, capture_safely, is_disabled
+from .receivers import capture_change, capture_safely, database_of, is_disabled
 from .relations import family
 from .watching import (
     Before,
@@ -87,18 +87,26 @@ def _lookouts_at(sender: type[Model]) -> list[Lookout | Guess]:
 
 
 def _before_save(
-    sender: type[Model], *, instance: Model, using: str, raw: bool = False, update_fields: Any = None, **kwargs: Any
+    sender: type[Model],
+    *,
+    instance: Model,
+    using: str | None = None,
+    raw: bool = False,
+    update_fields: Any = None,
+    **kwargs: Any,
 ) -> None:
     if not raw and not is_disabled():
-        _remember(instance, lambda: before_save(_lookouts_at(sender), instance, update_fields, using))
+        _remember(
+            instance, lambda: before_save(_lookouts_at(sender), instance, update_fields, database_of(instance, using))
+        )
 
 
 def _after_save(
     sender: type[Model],
     *,
     instance: Model,
-    using: str,
-    created: bool,
+    using: str | None = None,
+    created: bool = False,
     raw: bool = False,
     update_fields: Any = None,
     **kwargs: Any,
@@ -110,19 +118,23 @@ def _after_save(
     if isinstance(before, Before):
         lookouts = concerned(lookouts, before, created=created)
     if lookouts:
-        _capture(instance, using, lambda: after_save(lookouts, instance, _known(before), update_fields, using))
+        alias = database_of(instance, using)
+        _capture(instance, alias, lambda: after_save(lookouts, instance, _known(before), update_fields, alias))
 
 
-def _before_delete(sender: type[Model], *, instance: Model, using: str, origin: Any = None, **kwargs: Any) -> None:
+def _before_delete(
+    sender: type[Model], *, instance: Model, using: str | None = None, origin: Any = None, **kwargs: Any
+) -> None:
     if not is_disabled():
         is_fresh = origin is not instance  # Django has just read those that it deletes with another one
-        _remember(instance, lambda: before_delete(_lookouts_at(sender), instance, using, is_fresh=is_fresh))
+        alias = database_of(instance, using)
+        _remember(instance, lambda: before_delete(_lookouts_at(sender), instance, alias, is_fresh=is_fresh))
 
 
-def _after_delete(*, instance: Model, using: str, **kwargs: Any) -> None:
+def _after_delete(*, instance: Model, using: str | None = None, **kwargs: Any) -> None:
     if not is_disabled():
         before = _remembered(instance) or {}
-        _capture(instance, using, lambda: _known(before))
+        _capture(instance, database_of(instance, using), lambda: _known(before))
 
 
 _RECEIVERS: dict[ModelSignal, Callable[..., None]] = {
@@ -143,14 +155,15 @@ def _on_link(
     action: str,
     model: type[Model],
     pk_set: set[Any] | None,
-    using: str,
+    using: str | None = None,
     **kwargs: Any,
 ) -> None:
     if is_disabled() or _RAW in instance.__dict__:
         return
+    alias = database_of(instance, using)
     ends = list(dict.fromkeys(end for _, end in _ends[sender]))
     if action == "pre_clear":
-        _remember(instance, lambda: {end: linked_keys(sender, end, instance, using) for end in ends})
+        _remember(instance, lambda: {end: linked_keys(sender, end, instance, alias) for end in ends})
     elif action in {"post_add", "post_remove", "post_clear"}:
         before = _remembered(instance) if action == "post_clear" else {}
 
@@ -159,10 +172,10 @@ def _on_link(
             found: Owners = {}
             for end in ends:
                 keys = cleared.get(end, ()) if pk_set is None else pk_set
-                merge(found, owners_of_change(end, instance, model, keys, using))
+                merge(found, owners_of_change(end, instance, model, keys, alias))
             return found
 
-        _capture(instance, using, owners)
+        _capture(instance, alias, owners)
 
 
 def _mark_raw(*, instance: Model, raw: bool = False, **kwargs: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import django_rq
 import pytest
 from django.db import DatabaseError, connection, connections, transaction
+from django.db.models.signals import post_delete, post_save
 
 from blueshift_sync import services
 from blueshift_sync.delivery import wake
@@ -187,3 +188,24 @@ class TestModelsOnAnotherDatabase:
         with services.disabled():
             Person.objects.create(number="1", email="ada@example.com")
         assert services.capture(Person.objects.all()).changed == 1
+
+
+@pytest.mark.django_db
+def test_a_signal_that_the_site_sends_by_itself_re_reads_the_object(registered: Register) -> None:
+    """As some do after bulk_create(): with the object, and nothing else."""
+
+    @registered(Person)
+    class People(CustomerSource):
+        email = "email"
+        attributes = {"visits": lambda person: person.visits.count()}
+        watch = {Visit: "person"}
+
+    (person,) = Person.objects.bulk_create([Person(email="ada@example.com")])
+    post_save.send(sender=Person, instance=person)
+    assert told(person)["visits"] == 0
+    (visit,) = Visit.objects.bulk_create([Visit(person=person)])
+    post_save.send(sender=Visit, instance=visit, created=True)
+    assert told(person)["visits"] == 1
+    post_delete.send(sender=Visit, instance=visit)
+    post_delete.send(sender=Person, instance=person)
+    assert Customer.objects.get().state == "EXCLUDED"
