@@ -107,6 +107,11 @@ def _two_sources(one: Source, other: Source) -> Flaw:
 
 
 def _flaws_of(source: Source) -> Iterator[Flaw]:
+    if source.model._meta.swapped:
+        yield Flaw(
+            f"this site has {source.model._meta.swapped} in its place, so there are no such objects.",
+            f"Register {source.model._meta.swapped}; for users, settings.AUTH_USER_MODEL is its name.",
+        )
     if isinstance(source, CustomerSource):
         yield from _flaws_of_identity(source)
         yield from _flaws_of_attributes(source)
@@ -252,7 +257,14 @@ def _flaws_of_watch(source: Source) -> Iterator[Flaw]:
 
 def _flaws_of_value(source: Source, name: str, getter: Any) -> Iterator[Flaw]:
     """Mistakes in how the value `name` is found."""
-    if getter is None or callable(getter):
+    if callable(getter):
+        if not _takes_one(getter):
+            yield Flaw(
+                f"{name} is a function that can't be called with the object alone.",
+                f"Let it take one argument, the object; a method of the source is called get_{name}(self, obj).",
+            )
+        return
+    if getter is None:
         return
     if not isinstance(getter, str):
         yield Flaw(
@@ -280,6 +292,16 @@ def _flaws_of_value(source: Source, name: str, getter: Any) -> Iterator[Flaw]:
             f"{end.name}, which is sent as {found.label}.",
             "Let it lead to what Blueshift means by that name, or give the attribute another name.",
         )
+
+
+def _takes_one(function: Any) -> bool:
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        return False
+    except ValueError:  # some functions of Python's own don't say
+        return True
+    return True
 
 
 def _flaw_of_path(name: str, path: str | None, error: WrongPath) -> Flaw:
@@ -319,13 +341,19 @@ def _step(end: End, name: str) -> End | None:
         if not hasattr(end.model._default_manager, name):
             raise WrongPath(f"it leads to {end.name}, which have no '{name}' together. Write a method instead.")
         return None
-    if inspect.getattr_static(end.model, name, None) is None:
+    if not _has(end.model, name):
         raise WrongPath(f"a {end.model.__name__} has no '{name}'.{_guess(name, end.model)}")
     relation = relation_called(end.model, name)
     if relation is not None:
         return End(model=relation.related_model, is_many=relation.one_to_many or relation.many_to_many)
     field = {field.attname: field for field in end.model._meta.concrete_fields}.get(name)
     return None if field is None else End(field=field)
+
+
+def _has(model: type[Model], name: str) -> bool:
+    """Whether an object of `model` may have such an attribute. One with `__getattr__` may have any."""
+    nothing = object()
+    return inspect.getattr_static(model, name, nothing) is not nothing or hasattr(model, "__getattr__")
 
 
 def _check_step_from_field(field: Any, name: str) -> None:

@@ -8,6 +8,7 @@ from typing import TypeVar
 from django.db.models import Model
 from django.utils.module_loading import autodiscover_modules
 
+from ..exceptions import SourceError
 from . import registry
 from .base import Source
 from .receivers import connect, disconnect
@@ -21,8 +22,10 @@ def register(*models: type[Model] | str) -> Callable[[SourceClass], SourceClass]
     """Class decorator: mirrors the objects of `models` as the decorated source says.
 
     A model is a class or a name such as "auth.User". One whose app isn't installed is left to the system checks.
-    Raises SourceError where the class is no source or the model has one of its kind already.
+    Raises SourceError where no model is given, the class is no source or the model has one of its kind already.
     """
+    if not models or any(isinstance(model, type) and issubclass(model, Source) for model in models):
+        raise SourceError("register needs a model: write @register(User), say, above the source.")
 
     def decorate(source_class: SourceClass) -> SourceClass:
         for model_or_name in models:

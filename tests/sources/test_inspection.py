@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.checks import run_checks
 from django.db import models
 from django.db.models import Count
 
 from blueshift_sync.sources import CustomerSource, MembershipSource, registry
+from blueshift_sync.sources.inspection import flaws
 from tests.club.models import Member, Signup, Tag
 from tests.site.models import Badge, Colleague, Person, Visit
 
@@ -239,3 +241,29 @@ def test_two_customer_sources_of_one_table(registered: Register) -> None:
         "OfPerson, the source of site.Person, and OfColleague, that of site.Colleague, mirror the same rows: "
         "each would be two customers."
     )
+
+
+def test_an_attribute_of_the_class_that_is_none_can_be_found(errors: Errors, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Person, "nickname", None, raising=False)
+    assert errors(attributes={"nickname": "nickname"}) == []
+
+
+def test_a_model_that_answers_to_any_name(errors: Errors, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Person, "__getattr__", lambda self, name: name, raising=False)
+    assert errors(attributes={"nickname": "nickname"}) == []
+
+
+@pytest.mark.parametrize("getter", [lambda: 1, lambda self, person: person.email])
+def test_a_function_that_does_not_take_the_object(errors: Errors, getter: Any) -> None:
+    ((_, message, _),) = errors(firstname=getter)
+    assert "firstname is a function that can't be called with the object alone" in message
+
+
+def test_a_user_model_that_another_one_has_replaced(registered: Register, settings: Any) -> None:
+    settings.AUTH_USER_MODEL = "club.Member"
+
+    @registered(User)
+    class Users(CustomerSource):
+        email = "email"
+
+    assert any("this site has club.Member in its place" in flaw.message for flaw in flaws())

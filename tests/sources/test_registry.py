@@ -100,3 +100,12 @@ def test_each_source_has_a_label_of_its_models_name(registered: Register) -> Non
     registered(Person, Worker)(People)
     labels: list[Any] = [source.label for source in all_sources() if isinstance(source, People)]
     assert labels == ["site.person", "site.worker"]
+
+
+def test_without_a_model() -> None:
+    class Nobody(CustomerSource):
+        email = "email"
+
+    for targets in ((), (Nobody,)):
+        with pytest.raises(SourceError, match="register needs a model"):
+            register(*targets)
