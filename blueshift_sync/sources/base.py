@@ -28,8 +28,8 @@ class Source:
         return self.model._meta.label_lower
 
     def watched(self) -> Iterator[tuple[type[Model], str]]:
-        """What `watch` says, but for what the system checks complain of: no path, or a model that isn't installed."""
-        for model_or_name, path in self.watch.items():
+        """What `watch` says, but for what the system checks complain of: what has no path, or no installed model."""
+        for model_or_name, path in self.watch.items() if isinstance(self.watch, Mapping) else ():
             model = installed_model(model_or_name)
             if model is not None and isinstance(path, str):
                 yield model, path

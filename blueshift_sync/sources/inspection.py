@@ -86,7 +86,7 @@ def missing() -> Iterator[Flaw]:
     for source_class, name in missing_models():
         yield _not_installed(source_class, name)
     for source in all_sources():
-        for model_or_name in (source.model, *source.watch):
+        for model_or_name in (source.model, *(source.watch if isinstance(source.watch, Mapping) else ())):
             if installed_model(model_or_name) is None:
                 yield _not_installed(type(source), name_of(model_or_name))
 
@@ -107,6 +107,10 @@ def _two_sources(one: Source, other: Source) -> Flaw:
 
 
 def _flaws_of(source: Source) -> Iterator[Flaw]:
+    wrong = list(_flaws_of_shape(source))
+    yield from wrong
+    if wrong:
+        return
     if source.model._meta.swapped:
         yield Flaw(
             f"this site has {source.model._meta.swapped} in its place, so there are no such objects.",
@@ -120,6 +124,16 @@ def _flaws_of(source: Source) -> Iterator[Flaw]:
         yield from _flaws_of_customer(source)
         yield from _flaws_of_list(source)
     yield from _flaws_of_watch(source)
+
+
+def _flaws_of_shape(source: Source) -> Iterator[Flaw]:
+    """Names in the source's body that aren't what everything else takes them for."""
+    for name in ("attributes", "watch"):
+        if not isinstance(getattr(source, name, {}), Mapping):
+            yield Flaw(f"{name} must be a dictionary.", f"Write {name} = {{…: …}} in the source.")
+    names = getattr(source, "send_null", ())
+    if not isinstance(names, str | set | frozenset | list | tuple) or not all(isinstance(name, str) for name in names):
+        yield Flaw("send_null must be a set of names.", 'Write send_null = {"plan"}, say.')
 
 
 # Customers

@@ -267,3 +267,20 @@ def test_a_user_model_that_another_one_has_replaced(registered: Register, settin
         email = "email"
 
     assert any("this site has club.Member in its place" in flaw.message for flaw in flaws())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("attributes", ["email"]),
+        ("attributes", lambda self, person: {}),
+        ("watch", [Visit]),
+        ("watch", None),
+        ("send_null", None),
+        ("send_null", {"x", 1}),
+    ],
+)
+def test_what_must_be_a_dictionary_or_a_set(errors: Errors, name: str, value: Any) -> None:
+    ((code, message, _),) = errors(**{name: value})
+    assert code == "blueshift_sync.E004"
+    assert f"{name} must be a " in message
