@@ -30,7 +30,8 @@ from .models import (
 )
 from .models.lists import MEMBERSHIP_COLUMNS
 from .models.state import CHANGE_COLUMNS
-from .sources.capture import Captured, capture_objects
+from .sources.capture import capture_objects
+from .sources.captured import Captured
 from .sources.customers import let_have_ids
 from .sources.receivers import disabled
 
@@ -59,8 +60,9 @@ CHUNK = 1000
 def capture(objects: QuerySet[Any] | Iterable[Model]) -> Captured:
     """Re-reads source objects: for after `bulk_create`, `update()` or raw SQL, which send no signals.
 
-    `objects` may be of any models that have a source; others are passed over. Returns how many objects were read
-    and of how many the mirror had to be changed.
+    `objects` may be of any models that have a source; others are passed over. They are read by slices, each in a
+    transaction of its own unless there is one already. Returns how many objects were read, of how many the mirror had
+    to be changed, and how many can't be sent as they are.
     """
     return capture_objects(objects)
 

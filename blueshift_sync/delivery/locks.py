@@ -48,7 +48,7 @@ def gives_way(work: Callable[P, R]) -> Callable[P, R]:
     @wraps(work)
     def patiently(*args: P.args, **kwargs: P.kwargs) -> R:
         using = router.db_for_write(ApiCall)
-        if connections[using].in_atomic_block:
+        if is_in_transaction():
             with transaction.atomic(using=using):
                 return work(*args, **kwargs)
         try:
@@ -66,7 +66,7 @@ def gives_up(work: Callable[P, R]) -> Callable[P, R]:
     @wraps(work)
     def impatiently(*args: P.args, **kwargs: P.kwargs) -> R:
         using = router.db_for_write(ApiCall)
-        if connections[using].in_atomic_block:
+        if is_in_transaction():
             with transaction.atomic(using=using):
                 return work(*args, **kwargs)
         return _try_again_and_again(partial(work, *args, **kwargs), using, FEW_TRIES)
@@ -84,6 +84,11 @@ def _try_again_and_again(work: Callable[[], R], using: str, tries: int) -> R:
                 raise
         time.sleep(random.uniform(0, LONGEST_PAUSE))  # noqa: S311 - no secret
     raise HeldBySomebody
+
+
+def is_in_transaction() -> bool:
+    """Whether this code runs in a transaction on the database that has our tables."""
+    return bool(connections[router.db_for_write(ApiCall)].in_atomic_block)
 
 
 def skips_locked(work: Callable[P, R]) -> Callable[P, R]:

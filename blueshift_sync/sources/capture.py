@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from django.db import router
@@ -13,38 +11,30 @@ from django.db.models import Model, QuerySet
 
 from ..exceptions import SourceError
 from .base import CustomerSource, MembershipSource, Source
+from .captured import Captured
 from .customers import capture_customers, detach_customer
 from .memberships import capture_memberships, capture_memberships_of, withdraw_memberships
 from .registry import sources_of
 from .relations import concrete_of, key_in, keys_of_kin
-
-#: Objects read and rows written at a time.
-CHUNK = 500
-
-
-@dataclass
-class Captured:
-    """How many objects were read, and of how many the mirror had to be changed."""
-
-    read: int = 0
-    changed: int = 0
-
-    def __add__(self, other: Captured) -> Captured:
-        return Captured(self.read + other.read, self.changed + other.changed)
+from .slices import slices, slices_of_keys
 
 
 def capture_objects(objects: QuerySet[Any] | Iterable[Model]) -> Captured:
     """Re-reads `objects` through every source of their models. Objects without a source are passed over."""
     total = Captured()
-    iterator = iter(objects.iterator(CHUNK) if isinstance(objects, QuerySet) else objects)
-    while chunk := list(islice(iterator, CHUNK)):
+    if isinstance(objects, QuerySet) and objects._result_cache is None:
+        using = getattr(objects, "_db", None) or router.db_for_write(objects.model)
+        for keys in slices_of_keys(objects):
+            total += capture_keys(objects.model, keys, using, patiently=True)
+        return total
+    for chunk in slices(objects):
         alike: dict[tuple[type[Model], str], list[Model]] = defaultdict(list)
         for obj in chunk:
             _check_key(obj)
             model = obj._meta.model  # the type of a lazy `request.user` is another
             alike[model, router.db_for_write(model, instance=obj)].append(obj)
         for (_, using), members in alike.items():
-            total += capture_chunk(members, using)
+            total += capture_chunk(members, using, patiently=True)
     return total
 
 
@@ -57,43 +47,50 @@ def _check_key(obj: Model) -> None:
         )
 
 
-def capture_chunk(objects: Sequence[Model], using: str, *, new: bool = False) -> Captured:
+def capture_chunk(objects: Sequence[Model], using: str, *, new: bool = False, patiently: bool = False) -> Captured:
     """Re-reads `objects`, all of one model and at least one, customers before memberships.
 
-    `new`: it is one, and it was made just now.
+    `new`: it is one, and it was made just now. `patiently`: see `capture_customers`.
     """
     model = objects[0]._meta.model
-    return _capture_kin(model, lambda source: _keys(source, objects, using), len(objects), using, new=new)
+
+    def keys_for(source: Source) -> Sequence[Any]:
+        return _keys(source, objects, using)
+
+    return _capture_kin(model, keys_for, len(objects), using, new=new, patiently=patiently)
 
 
-def capture_keys(model: type[Model], keys: Iterable[Any], using: str) -> Captured:
+def capture_keys(model: type[Model], keys: Iterable[Any], using: str, *, patiently: bool = False) -> Captured:
     """Re-reads the objects of `model` with these keys, each in the type that the database gives it."""
     total = Captured()
-    iterator = iter(keys)
-    while chunk := list(islice(iterator, CHUNK)):
+    for chunk in slices(keys):
 
         def keys_for(source: Source, chunk: Sequence[Any] = chunk) -> Sequence[Any]:
             return keys_of_kin(model, chunk, source.model, using)
 
-        total += _capture_kin(model, keys_for, len(chunk), using)
+        total += _capture_kin(model, keys_for, len(chunk), using, patiently=patiently)
     return total
 
 
 def _capture_kin(
-    model: type[Model], keys_for: Callable[[Source], Sequence[Any]], count: int, using: str, *, new: bool = False
+    model: type[Model],
+    keys_for: Callable[[Source], Sequence[Any]],
+    count: int,
+    using: str,
+    *,
+    new: bool = False,
+    patiently: bool = False,
 ) -> Captured:
     """Captures `count` objects of `model` through every source that they may concern."""
-    captured = Captured()
+    captured = Captured(read=count if sources_of(model) else 0)
     customer_sources = [source for source in sources_of(model) if isinstance(source, CustomerSource)]
     for source in customer_sources:
-        captured.read = count
         is_new = new and concrete_of(source.model) is concrete_of(model)  # the parent of a new object may be an old one
-        captured.changed += capture_customers(source, keys_for(source), using, new=is_new)
+        captured += capture_customers(source, keys_for(source), using, new=is_new, patiently=patiently)
     if len(customer_sources) > 1 and captured.changed:  # an object of a parent may have become one of its child
         capture_memberships_of(customer_sources[-1], keys_for(customer_sources[-1]))
     for sources in membership_sources_of(model):
-        captured.read = count
-        captured.changed += capture_memberships(sources, keys_for(sources[0]), using)
+        captured += capture_memberships(sources, keys_for(sources[0]), using, patiently=patiently)
     return captured
 
 

@@ -7,6 +7,7 @@ the second one waits, and then sees what the first one did.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -16,21 +17,24 @@ from django.db.models import JSONField, Model
 from django.utils import timezone
 
 from ..conf import app_settings
+from ..delivery.locks import gives_way, is_in_transaction
 from ..delivery.wake import wake_on_commit
 from ..models import Customer, ListMembership
+from ..models.customers import CustomerObject
 from ..models.fields import EmailKeyField
 from ..models.fingerprints import fingerprint_of
 from ..models.lists import MEMBERSHIP_COLUMNS
 from ..models.state import CHANGE_COLUMNS
 from .attribute_types import refuse_changed_types
 from .base import CustomerSource
+from .captured import Captured, Change, Kind
 from .clashes import ids_given_up, ids_held, waiting_for
 from .fresh import fresh_objects, fresh_query
-from .identity import settle_identities
+from .identity import give_up_ids, settle_identities
 from .readings import Reading, key_text, read_customer, read_customer_alone
 from .removals import plan_removals
 from .statements import Select, insert_of, update_of
-from .trips import Statement, is_undone, savepoint
+from .trips import Statement, is_undone, savepoint, savepoint_within
 from .values import size_of
 
 Reader = Callable[[CustomerSource, Model], Reading]
@@ -58,44 +62,125 @@ JSON_NAMES = {field.attname for field in CUSTOMER_FIELDS if isinstance(field, JS
 _ROW_OF_SOURCE = Select(Customer.objects.select_for_update(), "source_type", "source_id")
 
 
-def capture_customers(source: CustomerSource, keys: Sequence[Any], using: str, *, new: bool = False) -> int:
-    """Brings the mirror's rows of these objects up to date; returns how many had to be changed.
+@dataclass
+class Differences:
+    """In what some objects and the mirror's rows of them differ, before anything is written."""
+
+    #: Rows as they should be, and those of objects that are gone.
+    changed: list[Customer]
+    gone: list[Customer]
+    #: The columns of the rows that were found, by primary key.
+    before: Mapping[int, Mapping[str, Any]]
+    #: Rows that must let go of their customer ID first.
+    giving_up: list[int]
+    #: The customer IDs that will be free for others.
+    freed: set[str]
+    #: The objects that can't be sent as they are.
+    failed: set[str]
+
+    @property
+    def source_ids(self) -> set[str]:
+        """The objects that a capture has to do with: those that differ, and those that fail."""
+        return self.failed | {row.source_id for row in (*self.changed, *self.gone) if row.source_id is not None}
+
+    @property
+    def changes(self) -> Iterator[Change]:
+        """What a capture would do."""
+        for row in self.changed:
+            before = self.before.get(row.pk)
+            if before is None:
+                yield Change(Kind.NEW, row.source_id)
+            else:
+                yield Change(Kind.CHANGED, row.source_id, _said_by(_Held(before)), _said_by(row))
+        for row in self.gone:
+            yield Change(Kind.GONE, row.source_id)
+
+
+class _Held(CustomerObject):
+    """A customer as a row held it."""
+
+    error_message: str
+
+    def __init__(self, columns: Mapping[str, Any]) -> None:
+        vars(self).update(columns)
+
+
+def _said_by(row: _Held | Customer) -> dict[str, Any]:
+    """What a row says, by the names that Blueshift knows, and why it can't be sent."""
+    return {**row.payload, "error": row.error_message or None}
+
+
+def capture_customers(
+    source: CustomerSource, keys: Sequence[Any], using: str, *, new: bool = False, patiently: bool = False
+) -> Captured:
+    """Brings the mirror's rows of these objects up to date.
 
     `keys` are as `source.key_of` gives them. Rows of objects that aren't there any more are detached.
     `new`: it is one object, and it was made just now, so that it has no row yet, as a rule.
+    `patiently`: where there is no transaction, in one that gives way to those of the site.
     """
+    capture = gives_way(_capture_customers) if patiently and not is_in_transaction() else _capture_customers
     try:
-        return _capture_customers(source, keys, using, read_customer, new=new)
+        return capture(source, keys, using, read_customer, new=new)
     except DatabaseError:
         if is_undone(router.db_for_write(Customer)):
             raise
         # Somebody else made one of the rows, or took one of the customer IDs, in between: now it can be seen. Or the
         # source's own code failed in the database: read by itself, only its own object suffers.
-        return _capture_customers(source, keys, using, partial(read_customer_alone, using=using))
+        return capture(source, keys, using, partial(read_customer_alone, using=using))
+
+
+def compare_customers(source: CustomerSource, keys: Sequence[Any], using: str) -> Differences:
+    """What `capture_customers` would change. Nothing is locked or written."""
+    mirror = router.db_for_write(Customer)
+    try:
+        with savepoint_within(using):
+            return _compare(source, keys, using, read_customer, mirror, locked=False)
+    except DatabaseError:
+        alone = partial(read_customer_alone, using=using)
+        return _compare(source, keys, using, alone, mirror, locked=False)
 
 
 def _capture_customers(
     source: CustomerSource, keys: Sequence[Any], using: str, read: Reader, *, new: bool = False
-) -> int:
-    """For a `new` object nobody is looked for: where its row or its customer ID is there already, the write fails."""
+) -> Captured:
     mirror = router.db_for_write(Customer)
     with savepoint(mirror) as write:
-        rows, objects = ({}, fresh_objects(source, keys, using)) if new else _look(source, keys, using, mirror)
-        readings = [read(source, obj) for obj in objects]
-        rows |= _rows_by_other_keys(source, readings, keys, mirror)
-        held = ids_held(rows.values())
-        gone = [rows[source_id] for source_id in rows.keys() - {reading.source_id for reading in readings}]
-        if not new:
-            settle_identities(readings, rows, mirror)
-        refuse_changed_types(readings, rows, mirror)
-        before = {row.pk: vars(row).copy() for row in rows.values()}
-        changed = [row for reading in readings if (row := _changed_row(reading, rows)) is not None]
-        _detach(gone, mirror)
-        _write(changed, before, mirror, write)
-        if changed or gone:
+        found = _compare(source, keys, using, read, mirror, new=new)
+        give_up_ids(found.giving_up, mirror)
+        _detach(found.gone, mirror)
+        _write(found.changed, found.before, mirror, write)
+        if found.changed or found.gone:
             wake_on_commit(mirror)
-            let_have_ids(ids_given_up(held, rows.values()), mirror)
-    return len(changed) + len(gone)
+            let_have_ids(found.freed, mirror)
+    return Captured(changed=len(found.changed) + len(found.gone), failed=len(found.failed))
+
+
+def _compare(
+    source: CustomerSource,
+    keys: Sequence[Any],
+    using: str,
+    read: Reader,
+    mirror: str,
+    *,
+    new: bool = False,
+    locked: bool = True,
+) -> Differences:
+    """For a `new` object nobody is looked for: where its row or its customer ID is there already, the write fails."""
+    rows, objects = (
+        ({}, fresh_objects(source, keys, using)) if new else _look(source, keys, using, mirror, locked=locked)
+    )
+    readings = [read(source, obj) for obj in objects]
+    rows |= _rows_by_other_keys(source, readings, keys, mirror, locked=locked)
+    held = ids_held(rows.values())
+    gone = rows.keys() - {reading.source_id for reading in readings}
+    giving_up = [] if new else settle_identities(readings, rows, mirror, locked=locked)
+    refuse_changed_types(readings, rows, mirror)
+    before = {row.pk: vars(row).copy() for row in rows.values()}
+    changed = [row for reading in readings if (row := _changed_row(reading, rows)) is not None]
+    freed = ids_given_up(held, (row for source_id, row in rows.items() if source_id not in gone))
+    failed = {reading.source_id for reading in readings if reading.error_code in Customer.UNSENDABLE_CODES}
+    return Differences(changed, [rows[source_id] for source_id in gone], before, giving_up, freed, failed)
 
 
 def let_have_ids(customer_ids: set[str], mirror: str) -> None:
@@ -106,37 +191,41 @@ def let_have_ids(customer_ids: set[str], mirror: str) -> None:
 
 
 def _look(
-    source: CustomerSource, keys: Sequence[Any], using: str, mirror: str
+    source: CustomerSource, keys: Sequence[Any], using: str, mirror: str, *, locked: bool
 ) -> tuple[dict[str | None, Customer], list[Model]]:
-    """The mirror's rows, locked, and only then the objects."""
-    query = fresh_query(source, keys, using)
+    """The mirror's rows, and only then the objects."""
+    query = fresh_query(source, keys, using) if locked else None
     if query is None:
-        return _locked_rows(source, keys, mirror), fresh_objects(source, keys, using)
+        return _rows(source, keys, mirror, locked=locked), fresh_objects(source, keys, using)
     rows, objects = _ROW_OF_SOURCE.query(mirror, source.label, key_text(keys[0])).rows_with(query)
     return {row.source_id: row for row in rows}, objects
 
 
 def _rows_by_other_keys(
-    source: CustomerSource, readings: Sequence[Reading], keys: Sequence[Any], mirror: str
+    source: CustomerSource, readings: Sequence[Reading], keys: Sequence[Any], mirror: str, *, locked: bool
 ) -> dict[str | None, Customer]:
     """The rows of objects that were found under a key that is written differently.
 
     To MySQL and MariaDB "A" is "a", if the site's column doesn't say otherwise.
     """
     others = {reading.source_id for reading in readings}.difference(map(key_text, keys))
-    return _rows_named(source, list(others), mirror) if others else {}
+    return _rows_named(source, list(others), mirror, locked=locked) if others else {}
 
 
-def _locked_rows(source: CustomerSource, keys: Sequence[Any], mirror: str) -> dict[str | None, Customer]:
-    return _rows_named(source, [key_text(key) for key in keys], mirror)
+def _rows(
+    source: CustomerSource, keys: Sequence[Any], mirror: str, *, locked: bool = True
+) -> dict[str | None, Customer]:
+    return _rows_named(source, [key_text(key) for key in keys], mirror, locked=locked)
 
 
-def _rows_named(source: CustomerSource, names: Sequence[str], mirror: str) -> dict[str | None, Customer]:
-    if len(names) == 1:
+def _rows_named(
+    source: CustomerSource, names: Sequence[str], mirror: str, *, locked: bool
+) -> dict[str | None, Customer]:
+    if len(names) == 1 and locked:
         rows = _ROW_OF_SOURCE.query(mirror, source.label, names[0]).rows()
     else:
         found = Customer.objects.using(mirror).filter(source_type=source.label, source_id__in=names)
-        rows = list(found.select_for_update().order_by("pk"))
+        rows = list(found.select_for_update().order_by("pk") if locked else found)
     return {row.source_id: row for row in rows}
 
 
@@ -221,7 +310,7 @@ def detach_customer(source: CustomerSource, key: Any) -> None:
     """The source object is gone: its row stays and is never sent again, its memberships are removed."""
     mirror = router.db_for_write(Customer)
     with transaction.atomic(using=mirror):
-        rows = _locked_rows(source, [key], mirror)
+        rows = _rows(source, [key], mirror)
         if rows:
             held = ids_held(rows.values())
             _detach(list(rows.values()), mirror)

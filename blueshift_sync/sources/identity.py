@@ -10,23 +10,25 @@ from ..models import Customer
 from .readings import Reading
 
 
-def settle_identities(readings: Sequence[Reading], rows: dict[str | None, Customer], mirror: str) -> None:
+def settle_identities(
+    readings: Sequence[Reading], rows: dict[str | None, Customer], mirror: str, *, locked: bool = True
+) -> list[int]:
     """Sees to it that no two rows end up with one customer ID.
 
     `rows` are the mirror's rows of the readings by source key. A row that no source owns (made by hand, or left
     over from a deleted object) is handed to a new object that wants its customer ID. A row that isn't sent, or
     that gets another ID in this very capture, gives its ID up. Where anybody else has it, the reading is refused,
-    and remembers what it wanted.
+    and remembers what it wanted. Returns the rows that `give_up_ids` is to be called with before any is written.
     """
     claims = _one_reading_for_each_id(readings, rows)
     unsettled = [customer_id for customer_id, reading in claims.items() if not _holds(reading, rows)]
     if not unsettled:
-        return
+        return []
     moving = {reading.source_id for reading in readings if "customer_id" in reading.columns}
     leaving = {row.pk for source_id, row in rows.items() if source_id in moving}
     given_up = []
-    owners = Customer.objects.using(mirror).select_for_update().filter(customer_id__in=unsettled).order_by("pk")
-    for owner in owners:
+    owners = Customer.objects.using(mirror).filter(customer_id__in=unsettled).order_by("pk")
+    for owner in owners.select_for_update() if locked else owners:
         reading = claims[owner.customer_id or ""]
         if owner.pk in leaving:
             given_up.append(owner.pk)
@@ -36,9 +38,14 @@ def settle_identities(readings: Sequence[Reading], rows: dict[str | None, Custom
             given_up.append(owner.pk)
         else:
             _contest(reading, owner.source_type or "", owner.source_id or "")
-    if given_up:
+    return given_up
+
+
+def give_up_ids(pks: Sequence[int], mirror: str) -> None:
+    """These rows let go of their customer IDs, and remember them."""
+    if pks:
         # The order matters: MySQL and MariaDB assign from left to right.
-        Customer.objects.using(mirror).filter(pk__in=given_up).update(
+        Customer.objects.using(mirror).filter(pk__in=pks).update(
             contested_customer_id=F("customer_id"), customer_id=None
         )
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.db import DatabaseError, models, router, transaction
 from django.db.models import Model
 from django.utils import timezone
 
+from ..delivery.locks import gives_way, is_in_transaction
 from ..delivery.wake import wake_on_commit
 from ..exceptions import SourceError
 from ..models import Customer, CustomerList, ListMembership
 from ..models.lists import MEMBERSHIP_COLUMNS
 from .base import CustomerSource, MembershipSource
+from .captured import Captured, Change, Kind
 from .clashes import speaking_of
 from .customers import capture_customers, due_after_debounce
 from .fresh import fresh_objects, keys_of_child
@@ -25,7 +28,7 @@ from .mistakes import describe, is_mistake, loggable_key
 from .readings import key_text
 from .registry import customer_source_of, customer_sources_of_children
 from .statements import Select, insert_of, update_of
-from .trips import Statement, is_undone, savepoint
+from .trips import Statement, is_undone, savepoint, savepoint_within
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +60,8 @@ class Wish:
 
 
 Reader = Callable[[MembershipSource, Model, str], Wish | None]
+CustomerMaker = Callable[[Sequence[Wish], str], dict[tuple[str, str], Customer]]
+ListMaker = Callable[[set[int], str], Iterable[CustomerList]]
 
 
 @dataclass(frozen=True)
@@ -90,40 +95,58 @@ class Wishes:
     mistakes: dict[str, Mistake] = field(default_factory=dict)
 
 
-def capture_memberships(sources: Sequence[MembershipSource], keys: Sequence[Any], using: str) -> int:
-    """Brings the memberships of these objects up to date; returns how many had to be changed.
+def capture_memberships(
+    sources: Sequence[MembershipSource], keys: Sequence[Any], using: str, *, patiently: bool = False
+) -> Captured:
+    """Brings the memberships of these objects up to date.
 
     `sources` are all membership sources of one model, so that what one of them wants isn't removed by another.
     `keys` are as their `key_of` gives them.
+    `patiently`: where there is no transaction, in one that gives way to those of the site.
     """
+    capture = gives_way(_capture_memberships) if patiently and not is_in_transaction() else _capture_memberships
     try:
-        return _capture_memberships(sources, keys, using, read_wish)
+        return capture(sources, keys, using, read_wish)
     except DatabaseError:
         if is_undone(router.db_for_write(ListMembership)):
             raise
         # As with customers: a row made in between can be seen now, and a source's mistake in the database is kept
         # to its own object.
-        return _capture_memberships(sources, keys, using, read_wish_alone)
+        return capture(sources, keys, using, read_wish_alone)
 
 
-def _capture_memberships(sources: Sequence[MembershipSource], keys: Sequence[Any], using: str, read: Reader) -> int:
+def compare_memberships(sources: Sequence[MembershipSource], keys: Sequence[Any], using: str) -> _Capture:
+    """What `capture_memberships` would change. Nothing is locked or written."""
+    try:
+        with savepoint_within(using):
+            return _compare(sources, keys, using, read_wish)
+    except DatabaseError:
+        return _compare(sources, keys, using, read_wish_alone)
+
+
+def _compare(sources: Sequence[MembershipSource], keys: Sequence[Any], using: str, read: Reader) -> _Capture:
+    mirror = router.db_for_write(ListMembership)
+    wishes = _read_wishes(sources, keys, using, read)
+    by_pair = _by_pair(_of_children(wishes.stated, using), mirror, _unsaved_customers, _unsaved_lists)
+    return _Capture(sources[0].label, keys, wishes, by_pair, mirror, locked=False)
+
+
+def _capture_memberships(
+    sources: Sequence[MembershipSource], keys: Sequence[Any], using: str, read: Reader
+) -> Captured:
     mirror = router.db_for_write(ListMembership)
     with savepoint(mirror) as write:
         wishes = _read_wishes(sources, keys, using, read)
-        by_pair = _by_pair(wishes.stated, using, mirror)
-        names = {key_text(key) for key in keys} | {wish.source_id for wish in wishes.stated}
-        capture = _Capture(sources[0].label, names, due_after_debounce())
-        capture.lock(by_pair, mirror)
-        capture.follow(by_pair)
-        wished = {(pair, wish.source_id) for pair, stated in by_pair.items() for wish in stated}
-        capture.withdraw(wished, wishes.mistakes)
+        stated = _of_children(wishes.stated, using)
+        by_pair = _by_pair(stated, mirror, partial(_make_customers, using=using), _make_lists)
+        capture = _Capture(sources[0].label, keys, wishes, by_pair, mirror)
         _write(capture.changed, mirror, write)
         if capture.changed:
             wake_on_commit(mirror)
             _hand_on(capture.taken_off, mirror)
     for mistake in wishes.mistakes.values():
         mistake.log(sources[0].model)
-    return len(capture.changed)
+    return Captured(changed=len(capture.changed), failed=len(wishes.mistakes))
 
 
 def capture_memberships_of(source: CustomerSource, keys: Sequence[Any]) -> None:
@@ -194,24 +217,35 @@ def _list_number(list_id: Any) -> int:
     return number
 
 
-def _by_pair(wishes: Sequence[Wish], using: str, mirror: str) -> dict[Pair, list[Wish]]:
-    """The wishes by the rows that they are about. A customer that isn't mirrored yet is captured now."""
-    wishes = _of_children(wishes, using)
+def _by_pair(
+    wishes: Sequence[Wish], mirror: str, make_customers: CustomerMaker, make_lists: ListMaker
+) -> dict[Pair, list[Wish]]:
+    """The wishes by the rows that they are about; what isn't mirrored yet is made by these two."""
     customers = _find_customers(wishes, mirror)
-    missing: dict[CustomerSource, set[Any]] = defaultdict(set)
-    for wish in wishes:
-        if wish.customer_name not in customers:
-            missing[wish.customer_source].add(wish.customer_key)
-    for source, keys in missing.items():
-        capture_customers(source, list(keys), using)
-    if missing:
-        customers = _find_customers(wishes, mirror)
-    lists = _rows_of_lists({wish.list_id for wish in wishes}, mirror)
+    if missing := [wish for wish in wishes if wish.customer_name not in customers]:
+        customers |= make_customers(missing, mirror)
+    lists = _rows_of_lists({wish.list_id for wish in wishes}, mirror, make_lists)
     pairs: dict[Pair, list[Wish]] = defaultdict(list)
     for wish in wishes:
         if wish.customer_name in customers:
             pairs[lists[wish.list_id].pk, customers[wish.customer_name].pk].append(wish)
     return pairs
+
+
+def _make_customers(wishes: Sequence[Wish], mirror: str, using: str) -> dict[tuple[str, str], Customer]:
+    """Captures the customers of these wishes."""
+    missing: dict[CustomerSource, set[Any]] = defaultdict(set)
+    for wish in wishes:
+        missing[wish.customer_source].add(wish.customer_key)
+    for source, keys in missing.items():
+        capture_customers(source, list(keys), using)
+    return _find_customers(wishes, mirror)
+
+
+def _unsaved_customers(wishes: Sequence[Wish], mirror: str) -> dict[tuple[str, str], Customer]:
+    """Customers for these wishes, with keys that no row has."""
+    names = {wish.customer_name for wish in wishes}
+    return {name: Customer(pk=-number) for number, name in enumerate(names, start=1)}
 
 
 def _of_children(wishes: Sequence[Wish], using: str) -> Sequence[Wish]:
@@ -247,49 +281,87 @@ def _customers_of(source_type: str, source_ids: set[str], mirror: str) -> Iterab
     return Customer.objects.using(mirror).filter(source_type=source_type, source_id__in=source_ids)
 
 
-def _rows_of_lists(wanted: set[int], mirror: str) -> dict[int, CustomerList]:
-    """The row of each list; made at first sight, its identifier is read from Blueshift before the first call."""
-    found = CustomerList.objects.using(mirror)
-    known = _LIST.query(mirror, *wanted).rows() if len(wanted) == 1 else found.filter(list_id__in=wanted)
+def _rows_of_lists(wanted: set[int], mirror: str, make: ListMaker) -> dict[int, CustomerList]:
+    known = (
+        _LIST.query(mirror, *wanted).rows()
+        if len(wanted) == 1
+        else CustomerList.objects.using(mirror).filter(list_id__in=wanted)
+    )
     rows = {row.list_id: row for row in known}
     if missing := wanted - rows.keys():
-        found.bulk_create([CustomerList(list_id=number) for number in missing], ignore_conflicts=True)
-        rows |= {row.list_id: row for row in found.filter(list_id__in=missing)}
+        rows |= {row.list_id: row for row in make(missing, mirror)}
     return rows
 
 
-class _Capture:
-    """The mirror's rows while a chunk of source objects, `names`, is captured."""
+def _make_lists(numbers: set[int], mirror: str) -> Iterable[CustomerList]:
+    """The identifier of a new list is read from Blueshift before the first call."""
+    lists = CustomerList.objects.using(mirror)
+    lists.bulk_create([CustomerList(list_id=number) for number in numbers], ignore_conflicts=True)
+    return lists.filter(list_id__in=numbers)
 
-    def __init__(self, label: str, names: set[str], due_at: datetime) -> None:
+
+def _unsaved_lists(numbers: set[int], mirror: str) -> Iterable[CustomerList]:
+    return [CustomerList(pk=-number, list_id=number) for number in numbers]
+
+
+class _Capture:
+    """What the memberships of a chunk of source objects should be, against the mirror's rows of them."""
+
+    def __init__(
+        self,
+        label: str,
+        keys: Sequence[Any],
+        wishes: Wishes,
+        by_pair: dict[Pair, list[Wish]],
+        mirror: str,
+        *,
+        locked: bool = True,
+    ) -> None:
         self.label = label
-        self.names = names
-        self.due_at = due_at
+        self.names = {key_text(key) for key in keys} | {wish.source_id for wish in wishes.stated}
+        self.due_at = due_after_debounce()
         self.rows: dict[Pair, ListMembership] = {}
         self.changed: list[ListMembership] = []
+        #: The objects that a capture has to do with: those that differ, and those that fail.
+        self.source_ids: set[str] = set(wishes.mistakes)
         #: The customers that were taken off a list.
         self.taken_off: set[int] = set()
-
-    def lock(self, pairs: Collection[Pair], mirror: str) -> None:
-        """Finds and locks the rows of these pairs and those that the source objects own."""
-        for row in self._found(pairs, mirror):
+        for row in self._find(by_pair, mirror, locked=locked):
             self.rows.setdefault((row.customer_list_id, row.customer_id), row)
+        self._before = {row.pk: (row.source_id, _said_by(row)) for row in self.rows.values()}
+        self._follow(by_pair)
+        self._withdraw({(pair, wish.source_id) for pair in by_pair for wish in by_pair[pair]}, wishes.mistakes)
 
-    def _found(self, pairs: Collection[Pair], mirror: str) -> list[ListMembership]:
-        if len(pairs) == len(self.names) == 1:
+    @property
+    def changes(self) -> Iterator[Change]:
+        """What a capture would do."""
+        for row in self.changed:
+            source_id, before = self._before.get(row.pk, (row.source_id, None))
+            if before is None:
+                yield Change(Kind.NEW, source_id)
+            elif row.source_id is None:
+                yield Change(Kind.GONE, source_id)
+            else:
+                yield Change(Kind.CHANGED, source_id, before, _said_by(row))
+
+    def _find(self, pairs: Collection[Pair], mirror: str, *, locked: bool) -> list[ListMembership]:
+        """The rows of these pairs and those that the source objects own."""
+        if len(pairs) == len(self.names) == 1 and locked:
             (pair,) = pairs
             wished, owned = _MEMBERSHIP_OF_PAIR.query(mirror, *pair).rows_with(
                 _MEMBERSHIPS_OF_SOURCE.query(mirror, self.label, *self.names)
             )
             return [*wished, *owned]
-        rows = ListMembership.objects.using(mirror).select_for_update().order_by("pk")
+        rows = ListMembership.objects.using(mirror).order_by("pk")
+        if locked:
+            rows = rows.select_for_update()
         list_pks, customer_pks = {pair[0] for pair in pairs}, {pair[1] for pair in pairs}
         return [
             *rows.filter(customer_list__in=list_pks, customer__in=customer_pks),
             *rows.filter(source_type=self.label, source_id__in=self.names),
         ]
 
-    def follow(self, by_pair: dict[Pair, list[Wish]]) -> None:
+    def _follow(self, by_pair: dict[Pair, list[Wish]]) -> None:
         """Makes each row say what is wished of it."""
         for (list_pk, customer_pk), wishes in by_pair.items():
             row = self.rows.get((list_pk, customer_pk))
@@ -301,13 +373,16 @@ class _Capture:
             says = (row.is_member, row.source_type, row.source_id, row.error_code == "source_error")
             if row.pk and says == (wish.is_member, self.label, wish.source_id, False):
                 continue
+            self.source_ids.update(each.source_id for each in wishes)
+            if row.source_type == self.label and row.source_id is not None:
+                self.source_ids.add(row.source_id)
             row.source_type, row.source_id = self.label, wish.source_id
             if row.pk and row.is_member and not wish.is_member:
                 self.taken_off.add(row.customer_id)
             row.set_member(wish.is_member, due_at=self.due_at)
             self.changed.append(row)
 
-    def withdraw(self, wished: set[tuple[Pair, str]], mistakes: Mapping[str, Mistake]) -> None:
+    def _withdraw(self, wished: set[tuple[Pair, str]], mistakes: Mapping[str, Mistake]) -> None:
         """Removes the memberships that these objects once wanted and no longer do: another list or customer.
 
         Those of objects that can't be read are FAILED until they can.
@@ -318,6 +393,7 @@ class _Capture:
                 continue
             mistake = mistakes.get(owner)
             if mistake is None:
+                self.source_ids.add(owner)
                 self.taken_off.add(row.customer_id)
                 _disown(row, self.due_at)
             elif (row.error_code, row.error_message) == ("source_error", mistake.message):
@@ -332,6 +408,10 @@ class _Capture:
     def _deciding(self, wishes: Sequence[Wish], row: ListMembership) -> Wish:
         """Of several wishes one that puts the customer on the list, and rather that of the object that owns the row."""
         return max(wishes, key=lambda wish: (wish.is_member, wish.source_id == row.source_id))
+
+
+def _said_by(row: ListMembership) -> dict[str, Any]:
+    return {"is_member": row.is_member, "error": row.error_message or None, "source": row.source_id}
 
 
 def _disown(row: ListMembership, due_at: datetime) -> None:

@@ -90,6 +90,11 @@ def customer_source_of(model: type[Model]) -> CustomerSource | None:
     return None
 
 
+def first_customer_source_of(model: type[Model]) -> CustomerSource | None:
+    """Of the customer sources that an object of `model` may concern, the one that is furthest up."""
+    return next((source for source in sources_of(model) if isinstance(source, CustomerSource)), None)
+
+
 def _customer_source_of_table(model: type[Model], table: type[Model]) -> CustomerSource | None:
     """The customer source of this table's model or of a proxy of it, and rather that of `model` itself."""
     alike = [source for source in _customer_sources() if concrete_of(source.model) is table]

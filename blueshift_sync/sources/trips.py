@@ -8,7 +8,7 @@ charge of the savepoint: the statements and their order are its own, and what fa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 from django.db import connections, transaction
@@ -51,6 +51,11 @@ def is_undone(using: str) -> bool:
     """Whether the transaction around us can't go on: MySQL and MariaDB undo all of it at a deadlock."""
     connection = connections[using]
     return connection.in_atomic_block and connection.needs_rollback
+
+
+def savepoint_within(using: str) -> AbstractContextManager[Any]:
+    """A savepoint where there is a transaction, so that an error in the block doesn't break that; else nothing."""
+    return transaction.atomic(using=using) if connections[using].in_atomic_block else nullcontext()
 
 
 def _execute(connection: Any, statement: Statement) -> None:

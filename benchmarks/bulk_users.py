@@ -1,0 +1,103 @@
+"""The users of the backfill benchmark, the source that mirrors them, and a plain loop over the same rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import connection
+from django.db.models import QuerySet
+
+from blueshift_sync.sources import CustomerSource, register
+from blueshift_sync.sources.registration import unregister
+from project.shop.models import Customer
+
+#: What is made in the database itself: with the ORM it would take longer than what is measured.
+USERS = """
+INSERT INTO shop_plan (code, name, price) SELECT 'plan-' || n, 'Plan', n + 0.5 FROM generate_series(1, 4) n;
+INSERT INTO shop_customer (id, customer_number, email, given_name, family_name, phone, language, marketing_consent,
+                           is_test_account, created_at)
+    SELECT gen_random_uuid(), 'C-' || n, 'customer.' || n || '@example.com', 'Ada', 'Lovelace-' || n %% 997, '', 'en',
+           false, false, now() FROM generate_series(1, %(count)s) n;
+INSERT INTO shop_subscription (customer_id, plan_id, started_on)
+    SELECT customer.id, plan.id, now()
+    FROM (SELECT id, row_number() OVER () n FROM shop_customer) customer
+    JOIN (SELECT id, row_number() OVER () n FROM shop_plan) plan ON plan.n = customer.n %% 4 + 1;
+INSERT INTO shop_order (customer_id, total, placed_at) SELECT id, 12.5, now() FROM shop_customer;
+VACUUM ANALYZE;
+"""
+
+
+def make_users(count: int) -> None:
+    """So many users with a subscription and an order each, in an empty database."""
+    with connection.cursor() as cursor:
+        for statement in USERS.split(";\n"):
+            if statement.strip():
+                cursor.execute(statement, {"count": count})
+
+
+def users() -> QuerySet[Customer]:
+    """Both sides read the same rows by the same queries."""
+    return Customer.objects.select_related("subscription__plan").prefetch_related("orders")
+
+
+def register_users() -> CustomerSource:
+    """Mirrors the users with three attributes over relations, in place of the shop's own source."""
+    unregister(Customer)
+
+    @register(Customer)
+    class Users(CustomerSource):
+        customer_id = "customer_number"
+        email = "email"
+        firstname = "given_name"
+        lastname = "family_name"
+        attributes = {
+            "plan": "subscription__plan__code",
+            "price": "subscription__plan__price",
+            "orders": lambda customer: len(customer.orders.all()),
+        }
+
+        def get_queryset(self) -> QuerySet[Customer]:
+            return users()
+
+    from blueshift_sync.sources.registry import sources_of  # noqa: PLC0415
+
+    return sources_of(Customer)[0]  # type: ignore[return-value]
+
+
+def backfilling() -> Callable[[], dict[str, int]]:
+    from blueshift_sync.sources.backfill import backfill, parts_of  # noqa: PLC0415
+
+    source = register_users()
+
+    def measured() -> dict[str, int]:
+        captured = backfill(parts_of([source])[0], lambda count: None)
+        return {"read": captured.read, "changed": captured.changed}
+
+    return measured
+
+
+def plain_loop() -> Callable[[], int]:
+    """Serialises each user to JSON, and keeps nothing."""
+
+    def measured() -> int:
+        size = 0
+        for customer in users().order_by("pk").iterator(chunk_size=500):
+            size += len(json.dumps(as_payload(customer), cls=DjangoJSONEncoder))
+        return size
+
+    return measured
+
+
+def as_payload(customer: Any) -> dict[str, Any]:
+    return {
+        "customer_id": customer.customer_number,
+        "email": customer.email,
+        "firstname": customer.given_name,
+        "lastname": customer.family_name,
+        "plan": customer.subscription.plan.code,
+        "price": customer.subscription.plan.price,
+        "orders": len(customer.orders.all()),
+    }
