@@ -8,7 +8,8 @@ from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Value
+from django.db.models.functions import Concat
 
 from blueshift_sync.sources import CustomerSource, register
 from blueshift_sync.sources.registration import unregister
@@ -101,3 +102,18 @@ def as_payload(customer: Any) -> dict[str, Any]:
         "price": customer.subscription.plan.price,
         "orders": len(customer.orders.all()),
     }
+
+
+def capturing(count: int) -> Callable[[], dict[str, int]]:
+    """Tells of so many users that an `update()` has just changed."""
+    from blueshift_sync import services  # noqa: PLC0415
+
+    register_users()
+    users = Customer.objects.filter(pk__in=Customer.objects.order_by("pk").values("pk")[:count])
+    users.update(given_name=Concat("given_name", Value("+")))
+
+    def measured() -> dict[str, int]:
+        captured = services.capture(users)
+        return {"read": captured.read, "changed": captured.changed}
+
+    return measured

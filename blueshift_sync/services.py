@@ -15,6 +15,7 @@ from .delivery.attribute_types import forget_types as forget_attribute_types
 from .delivery.connection import make_client
 from .delivery.push import kind_of, push_all, push_records
 from .delivery.runs import SentModel, cancel_run, models_of
+from .delivery.statements import update_each
 from .delivery.stop import KEY_IS_GOOD, probe
 from .delivery.wake import wake_on_commit, wake_quietly
 from .exceptions import BlueshiftSyncError
@@ -298,5 +299,5 @@ def _set_members(customer_list: CustomerList, customer_pks: Sequence[int], using
     now = timezone.now()
     for row in rows:
         row.set_member(is_member, due_at=now)
-    ListMembership.objects.using(using).bulk_update(rows, MEMBERSHIP_COLUMNS)
+    update_each(rows, MEMBERSHIP_COLUMNS)
     return [row.pk for row in rows]

@@ -24,7 +24,7 @@ from .customers import capture_customers, compare_customers
 from .memberships import capture_memberships, capture_memberships_of, compare_memberships
 from .mistakes import loggable_key
 from .registry import first_customer_source_of
-from .slices import slices_of_keys
+from .slices import slices_of_keys, slices_of_values
 
 logger = logging.getLogger(__name__)
 
@@ -71,8 +71,7 @@ class Part(ABC):
     def left_over(self) -> Iterator[list[Any]]:
         """The keys of what the mirror has beside them: objects that are gone, or that the querysets leave out."""
         rows = self.rows.filter(source_type=self.sources[0].label, source_id__isnull=False)
-        for pks in slices_of_keys(rows):
-            names = rows.filter(pk__in=pks).values_list("source_id", flat=True)
+        for names in slices_of_values(rows, "source_id"):
             keys = {self.sources[0].key_from_text(name) for name in names}
             for queryset in self.querysets():
                 keys.difference_update(queryset.filter(pk__in=keys).values_list("pk", flat=True))

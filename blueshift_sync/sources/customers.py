@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from ..conf import app_settings
 from ..delivery.locks import gives_way, is_in_transaction
+from ..delivery.statements import insert_each, update_each
 from ..delivery.wake import wake_on_commit
 from ..models import Customer, ListMembership
 from ..models.customers import CustomerObject
@@ -57,6 +58,7 @@ CUSTOMER_COLUMNS = (
     "source_id",
 )
 CUSTOMER_FIELDS: list[Any] = [Customer._meta.get_field(name) for name in CUSTOMER_COLUMNS]
+DETACHED_COLUMNS = [field.attname for field in CUSTOMER_FIELDS if field.name in {*CHANGE_COLUMNS, "source_id"}]
 JSON_NAMES = {field.attname for field in CUSTOMER_FIELDS if isinstance(field, JSONField)}
 
 _ROW_OF_SOURCE = Select(Customer.objects.select_for_update(), "source_type", "source_id")
@@ -269,14 +271,21 @@ def _write(
             insert_of(row, mirror) if row.pk is None else update_of(row, _changed_fields(row, before[row.pk]), mirror)
         )
     else:
-        _update([row for row in rows if row.pk is not None], mirror)
+        known = [row for row in rows if row.pk is not None]
+        _update(known, _changed_columns(known, before))
         for few in _statements([row for row in rows if row.pk is None]):
-            Customer.objects.using(mirror).bulk_create(few)
+            insert_each(few)
 
 
-def _update(rows: Sequence[Customer], mirror: str) -> None:
+def _changed_columns(rows: Sequence[Customer], before: Mapping[int, Mapping[str, Any]]) -> list[str]:
+    """The columns in which at least one row has changed, and those with which rows give IDs up to each other."""
+    changed = {field for row in rows for field in _changed_fields(row, before[row.pk])}
+    return [*{"customer_id", "contested_customer_id", *(field.attname for field in changed)}]
+
+
+def _update(rows: Sequence[Customer], columns: Sequence[str]) -> None:
     for few in _statements(rows):
-        Customer.objects.using(mirror).bulk_update(few, CUSTOMER_COLUMNS)
+        update_each(few, columns)
 
 
 def _statements(rows: Sequence[Customer]) -> Iterator[list[Customer]]:
@@ -329,7 +338,7 @@ def _detach(rows: Sequence[Customer], mirror: str) -> None:
             error_code="source_deleted",
             error_message="The object on the site was deleted.",
         )
-    _update(rows, mirror)
+    _update(rows, DETACHED_COLUMNS)
     _leave_all_lists(rows, mirror)
 
 
@@ -342,4 +351,4 @@ def _leave_all_lists(customers: Sequence[Customer], mirror: str) -> None:
     )
     for row in rows:
         row.set_member(False, due_at=timezone.now())
-    ListMembership.objects.using(mirror).bulk_update(rows, MEMBERSHIP_COLUMNS)
+    update_each(rows, MEMBERSHIP_COLUMNS)

@@ -15,6 +15,7 @@ from django.db.models import Model
 from django.utils import timezone
 
 from ..delivery.locks import gives_way, is_in_transaction
+from ..delivery.statements import insert_each, update_each
 from ..delivery.wake import wake_on_commit
 from ..exceptions import SourceError
 from ..models import Customer, CustomerList, ListMembership
@@ -425,10 +426,8 @@ def _write(rows: Sequence[ListMembership], mirror: str, write: Callable[[Stateme
         (row,) = rows
         write(insert_of(row, mirror) if row.pk is None else update_of(row, MEMBERSHIP_FIELDS, mirror))
         return
-    known = [row for row in rows if row.pk is not None]
-    if known:
-        ListMembership.objects.using(mirror).bulk_update(known, MEMBERSHIP_COLUMNS)
-    ListMembership.objects.using(mirror).bulk_create([row for row in rows if row.pk is None])
+    update_each([row for row in rows if row.pk is not None], MEMBERSHIP_COLUMNS)
+    insert_each([row for row in rows if row.pk is None])
 
 
 def withdraw_memberships(source: MembershipSource, key: Any) -> None:

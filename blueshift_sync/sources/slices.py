@@ -32,16 +32,22 @@ def slices_of_keys(queryset: QuerySet[Any]) -> Iterator[list[Any]]:
     query = queryset.query
     if query.is_sliced or query.combinator or query.distinct_fields:  # it can't be cut any further
         yield from slices(dict.fromkeys(queryset.values_list("pk", flat=True)))
-        return
-    rows = queryset.order_by("pk").values_list("pk", flat=True)
-    keys = list(rows[:CHUNK])
-    while keys:
-        yield list(dict.fromkeys(keys))  # joins may repeat some
-        keys = list(_after(rows, keys[-1])[:CHUNK]) if len(keys) == CHUNK else []
+    else:
+        yield from slices_of_values(queryset, "pk")
 
 
-def _after(rows: QuerySet[Any, Any], key: Any) -> QuerySet[Any, Any]:
+def slices_of_values(queryset: QuerySet[Any], name: str) -> Iterator[list[Any]]:
+    """The values of a field that has an index and isn't NULL, each once, in lists of at most CHUNK."""
+    rows = queryset.order_by(name).values_list(name, flat=True)
+    values = list(rows[:CHUNK])
+    while values:
+        yield list(dict.fromkeys(values))  # joins may repeat some
+        values = list(_after(rows, name, values[-1])[:CHUNK]) if len(values) == CHUNK else []
+
+
+def _after(rows: QuerySet[Any, Any], name: str, value: Any) -> QuerySet[Any, Any]:
     field: Any = rows.model._meta.pk
-    if isinstance(field, CompositePrimaryKey):  # MySQL and MariaDB use no index to compare several columns at once
-        rows = rows.filter(**{f"{key_parts(field)[0].name}__gte": key[0]})
-    return rows.filter(pk__gt=key)
+    if name == "pk" and isinstance(field, CompositePrimaryKey):
+        # MySQL and MariaDB use no index to compare several columns at once.
+        rows = rows.filter(**{f"{key_parts(field)[0].name}__gte": value[0]})
+    return rows.filter(**{f"{name}__gt": value})

@@ -12,6 +12,7 @@ from django.db import OperationalError, connection, transaction
 from blueshift_sync import services
 from blueshift_sync.models import Customer
 from blueshift_sync.sources import CustomerSource
+from blueshift_sync.sources.capture import capture_chunk
 from tests.site.models import Person, Visit
 from tests.waiting import wait_until
 
@@ -73,7 +74,7 @@ def test_who_waited_for_the_lock_reads_what_the_other_one_wrote(run: Callable[[C
         with transaction.atomic():
             Person.objects.filter(pk=person.pk).update(name="Augusta")
             services.capture([person])
-            other = pool.submit(run, lambda: services.capture([person]))
+            other = pool.submit(run, lambda: capture_chunk([person], "default"))  # as a signal does: it waits
             wait_for_its_lock(other)
         other.result()
     assert told(person)["firstname"] == "Augusta"
