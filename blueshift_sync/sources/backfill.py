@@ -23,6 +23,7 @@ from .captured import Captured, Change
 from .customers import capture_customers, compare_customers
 from .memberships import capture_memberships, capture_memberships_of, compare_memberships
 from .mistakes import loggable_key
+from .readings import key_text
 from .registry import first_customer_source_of
 from .slices import slices_of_keys, slices_of_values
 
@@ -74,13 +75,22 @@ class Part(ABC):
         for names in slices_of_values(rows, "source_id"):
             keys = {self.sources[0].key_from_text(name) for name in names}
             for queryset in self.querysets():
-                keys.difference_update(queryset.filter(pk__in=keys).values_list("pk", flat=True))
+                keys.difference_update(queryset.filter(pk__in=list(keys)).values_list("pk", flat=True))
             if keys:
                 yield list(keys)
 
-    def keys_of(self, comparison: Comparison) -> list[Any]:
-        """The keys of the objects that differ."""
-        return [self.sources[0].key_from_text(text) for text in comparison.source_ids]
+    def unlike(self, keys: Sequence[Any]) -> Sequence[Any]:
+        """The keys of those of these objects that differ from the mirror, in their order."""
+        try:
+            texts = self.compare(keys).source_ids
+        except DatabaseError:  # for the capture to deal with
+            return keys
+        by_text = {key_text(key): key for key in keys}
+        others = texts - by_text.keys()  # found under a key that is written differently
+        return [
+            *(key for text, key in by_text.items() if text in texts),
+            *(self.sources[0].key_from_text(text) for text in others),
+        ]
 
     @property
     @abstractmethod
@@ -151,13 +161,13 @@ def backfill(part: Part, progress: Progress) -> Captured:
     total = Captured()
     differs = False
     for keys in part.slices():
-        captured = _capture(part, keys if differs else _unlike(part, keys))
+        captured = _capture(part, keys if differs else part.unlike(keys))
         differs = captured.changed * 2 > len(keys)
         total += captured
         total.read += len(keys)
         progress(len(keys))
     for keys in part.left_over():
-        total += _capture(part, _unlike(part, keys))
+        total += _capture(part, part.unlike(keys))
     return total
 
 
@@ -168,14 +178,6 @@ def preview(part: Part, progress: Progress) -> Iterator[Change]:
         progress(len(keys))
     for keys in part.left_over():
         yield from part.compare(keys).changes
-
-
-def _unlike(part: Part, keys: Sequence[Any]) -> Sequence[Any]:
-    """Those of the objects that differ from the mirror."""
-    try:
-        return part.keys_of(part.compare(keys))
-    except DatabaseError:  # for the capture to deal with
-        return keys
 
 
 def _capture(part: Part, keys: Sequence[Any]) -> Captured:

@@ -321,7 +321,7 @@ def refuse(text: str) -> Callable[..., Any]:
     """As a database that has something against this text in our tables."""
 
     def wrapper(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
-        if sql.startswith("INSERT") and text in f"{sql} {params}":
+        if "INSERT" in sql and text in f"{sql} {params}":
             raise DatabaseError("No.")
         return execute(sql, params, many, context)
 
@@ -335,9 +335,7 @@ class TestSlices:
 
     def test_of_any_key(self) -> None:
         Device.objects.bulk_create([Device(email="a@example.com") for _ in range(8)])
-        Account.objects.bulk_create(
-            [Account(login=login) for login in ["b", "Ä", "z", "a b", "A", "é", "_", "10", "9"]]
-        )
+        Account.objects.bulk_create([Account(login=login) for login in ["b", "Ä", "z", "a b", "é", "_", "10", "9"]])
         Seat.objects.bulk_create([Seat(hall=hall, number=n, holder="a@example.com") for hall in "ab" for n in range(5)])
         for model in (Device, Account, Seat):
             chunks = list(slices_of_keys(model.objects.all()))
