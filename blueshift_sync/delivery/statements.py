@@ -136,6 +136,8 @@ class _Statement:
         if value is None:
             return f"{self.column(name)} IS NULL"
         values = value if isinstance(value, list | tuple) else [value]
+        if not values:
+            return "1 = 0"
         return f"{self.column(name)} IN ({','.join(self.literal(name, each) for each in values)})"
 
     def run(self, sql: str) -> Any:

@@ -106,6 +106,7 @@ def test_values_that_are_no_words_can_differ_as_well() -> None:
         ({"due_at": None}, {2}),
         ({"version": F("synced_version")}, {1}),
         ({"state": "it's"}, set()),
+        ({"state": []}, set()),
     ],
 )
 def test_conditions(condition: dict[str, Any], expected: set[int]) -> None:
