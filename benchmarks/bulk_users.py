@@ -11,8 +11,11 @@ from django.db import connection
 from django.db.models import QuerySet, Value
 from django.db.models.functions import Concat
 
+from blueshift_sync import services
 from blueshift_sync.sources import CustomerSource, register
+from blueshift_sync.sources.backfill import backfill, parts_of
 from blueshift_sync.sources.registration import unregister
+from blueshift_sync.sources.registry import sources_of
 from project.shop.models import Customer
 
 #: What is made in the database itself: with the ORM it would take longer than what is measured.
@@ -44,7 +47,7 @@ def users() -> QuerySet[Customer]:
     return Customer.objects.select_related("subscription__plan").prefetch_related("orders")
 
 
-def register_users() -> CustomerSource:
+def register_users() -> None:
     """Mirrors the users with three attributes over relations, in place of the shop's own source."""
     unregister(Customer)
 
@@ -63,18 +66,14 @@ def register_users() -> CustomerSource:
         def get_queryset(self) -> QuerySet[Customer]:
             return users()
 
-    from blueshift_sync.sources.registry import sources_of  # noqa: PLC0415
-
-    return sources_of(Customer)[0]  # type: ignore[return-value]
-
 
 def backfilling() -> Callable[[], dict[str, int]]:
-    from blueshift_sync.sources.backfill import backfill, parts_of  # noqa: PLC0415
-
-    source = register_users()
+    """All users, into a mirror as it is."""
+    register_users()
+    (part,) = parts_of(sources_of(Customer))
 
     def measured() -> dict[str, int]:
-        captured = backfill(parts_of([source])[0], lambda count: None)
+        captured = backfill(part, lambda count: None)
         return {"read": captured.read, "changed": captured.changed}
 
     return measured
@@ -93,6 +92,7 @@ def plain_loop() -> Callable[[], int]:
 
 
 def as_payload(customer: Any) -> dict[str, Any]:
+    """What the source makes of the user, by hand."""
     return {
         "customer_id": customer.customer_number,
         "email": customer.email,
@@ -106,8 +106,6 @@ def as_payload(customer: Any) -> dict[str, Any]:
 
 def capturing(count: int) -> Callable[[], dict[str, int]]:
     """Tells of so many users that an `update()` has just changed."""
-    from blueshift_sync import services  # noqa: PLC0415
-
     register_users()
     users = Customer.objects.filter(pk__in=Customer.objects.order_by("pk").values("pk")[:count])
     users.update(given_name=Concat("given_name", Value("+")))
