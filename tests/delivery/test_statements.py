@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from blueshift_sync.delivery.audit import RESULT_COLUMNS
-from blueshift_sync.delivery.statements import ByKey, find_rows, insert_rows, update_rows
+from blueshift_sync.delivery.statements import ByKey, find_rows, insert_each, insert_rows, update_each, update_rows
 from blueshift_sync.models import ApiCall, Customer, RecordResult
 from tests.factories import make_call, make_customer, make_run
 
@@ -116,6 +116,43 @@ def test_conditions(condition: dict[str, Any], expected: set[int]) -> None:
     assert Customer.objects.filter(attempts=7).count() == len(expected)
 
 
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(texts=st.lists(TEXTS, min_size=2, max_size=4))
+def test_instances_are_inserted_and_updated_as_they_are(texts: list[str]) -> None:
+    fields = ["email", "firstname", "attributes", "subscription_groups", "due_at", "fingerprint", "run"]
+    run = make_run()
+    new = [
+        Customer(email=text, firstname=None if number else text, attributes={text: [number]}, due_at=None)
+        for number, text in enumerate(texts)
+    ]
+    insert_each(new)
+    rows = list(Customer.objects.order_by("pk"))
+    assert [_values(row) for row in rows] == [_values(row) for row in new]
+    for number, (row, text) in enumerate(zip(rows, reversed(texts), strict=True)):
+        row.email, row.firstname, row.attributes = text, None if number == 1 else text, {"text": text}
+        row.subscription_groups = [{"id": text, "subscribed": True}] if number else []
+        row.due_at, row.run = timezone.now() if number else None, run if number == 1 else None
+    update_each(rows, fields)
+    assert [_values(row) for row in Customer.objects.order_by("pk")] == [_values(row) for row in rows]
+    Customer.objects.all().delete()
+
+
+def _values(row: Customer) -> dict[str, Any]:
+    names = [field.attname for field in Customer._meta.concrete_fields if field.name not in {"id", "email_key"}]
+    return {name: getattr(row, name) for name in names}
+
+
+def test_more_instances_than_fit_into_one_statement() -> None:
+    insert_each([Customer(email=f"{number}@example.com") for number in range(250)])
+    rows = list(Customer.objects.order_by("pk"))
+    for number, row in enumerate(rows):
+        row.version = number + 1
+    update_each(rows, ["version"])
+    assert list(Customer.objects.order_by("pk").values_list("version", flat=True)) == list(range(1, 251))
+
+
 def test_nothing_is_nothing() -> None:
+    insert_each([])
+    update_each([], ["attempts"])
     insert_rows(RecordResult, RESULT_COLUMNS, [])
     assert update_rows(Customer, [], {"attempts": 1}) == 0
