@@ -51,10 +51,6 @@ class CustomerAdmin(SyncStateAdmin):
     def readable_subscription_groups(self, row: Customer) -> SafeString | str:
         return preformatted(indented_json(row.subscription_groups))
 
-    def has_delete_permission(self, request: HttpRequest, obj: Customer | None = None) -> bool:
-        deletable = obj is None or not obj.removals.filter(state=obj.State.SENDING).exists()
-        return deletable and super().has_delete_permission(request, obj)
-
     def is_editable(self, row: Customer) -> bool:
         return super().is_editable(row) and not is_detached(row)
 

@@ -73,20 +73,25 @@ def wake_removals_after(batches: Iterable[Batch], now: datetime) -> None:
             customers.update(record.customer_id for record in batch.records if not record.is_member)
     theirs = find_rows(CustomerRemoval, customer=list(customers), due_at=None, state=State.PENDING.value)
     if theirs:
-        _wake(CustomerRemoval.objects.filter(pk__in=theirs), now)
+        _make_due(theirs, now)
 
 
 def wake_removals() -> None:
     """Has those looked at again that nothing has to go before any more: for the sweep, should a wake-up be lost."""
-    _wake(CustomerRemoval.objects.filter(~_CUSTOMER_SENDING, ~_LEAVING_LISTS), timezone.now())
+    free = _parked().filter(~_CUSTOMER_SENDING, ~_LEAVING_LISTS)
+    while pks := list(free.values_list("pk", flat=True)[:SLICE]):
+        _make_due(pks, timezone.now())
+
+
+def _parked() -> QuerySet[CustomerRemoval]:
+    """Those that wait for something of their customer."""
+    codes = [CUSTOMER_SENDING[0], LISTS_FIRST[0]]
+    return CustomerRemoval.objects.filter(state=State.PENDING, due_at=None, error_code__in=codes)
 
 
 @gives_way
-def _wake(removals: QuerySet[CustomerRemoval], now: datetime) -> None:
-    codes = [CUSTOMER_SENDING[0], LISTS_FIRST[0]]
-    parked = removals.filter(state=State.PENDING, due_at=None, error_code__in=codes)
-    pks = list(parked.values_list("pk", flat=True))  # MySQL can't change a table that it reads in the same statement
-    CustomerRemoval.objects.filter(pk__in=pks).update(due_at=now, error_code="", error_message="")
+def _make_due(pks: Sequence[int], now: datetime) -> None:
+    _parked().filter(pk__in=pks).update(due_at=now, error_code="", error_message="")
 
 
 # Suspiciously many
@@ -125,14 +130,14 @@ def _moments(first: datetime, last: datetime) -> QuerySet[CustomerRemoval, datet
 
 
 def park_masses(begins: Collection[datetime]) -> None:
-    """Parks all of these hours that haven't been sent and that nobody has decided about."""
+    """Parks those of these hours that haven't been sent and that nobody has decided about, so many at a time."""
     code, message = APPROVAL_NEEDED
-    for begin in sorted(set(begins)):
+    for begin in sorted(begins):
         waiting = CustomerRemoval.objects.filter(
             state=State.PENDING, decided_at=None, created_at__range=(begin, begin + MANY_WITHIN)
         ).exclude(error_code=code)
-        while pks := list(waiting.values_list("pk", flat=True)[:SLICE]):
-            _park(waiting.filter(pk__in=pks), code, message)
+        pks = list(waiting.values_list("pk", flat=True)[:SLICE])
+        _park(waiting.filter(pk__in=pks), code, message)
 
 
 @gives_way

@@ -30,11 +30,15 @@ class Taken(NamedTuple):
 
 
 def claim_removals(name_run: RunForChanges, calls: int) -> list[Claim]:
-    """Takes removals for up to so many calls, one for each. Empty: none is due that may be sent.
+    """Takes removals for up to so many calls, one for each.
 
-    `name_run` is as for customers. What has to wait is parked; what mustn't be done any more is EXCLUDED.
+    `name_run` is as for customers. What has to wait is parked; what mustn't be done any more is EXCLUDED. Not all of it
+    at once: with a million of them, nobody else's work waits until that is done.
     """
-    while taken := _claim(name_run, calls):
+    for _ in range(calls):
+        taken = _claim(name_run, calls)
+        if taken is None:
+            break
         park_masses(taken.masses)
         _expect_nothing_in_blueshift(taken.claims)
         if sendable := _without_those_in_use(taken.claims):

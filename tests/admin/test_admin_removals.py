@@ -173,9 +173,3 @@ def test_a_run_leads_to_its_removals(admin_client: Client) -> None:
         make_removal(run=run)
     page = admin_client.get(page_url(run)).content.decode()
     assert f'{list_url(CustomerRemoval)}?run__id__exact={run.pk}">2</a>' in page
-
-
-def test_a_customer_whose_removal_is_on_its_way_cant_be_deleted(admin_client: Client) -> None:
-    on_its_way, waiting = make_removal(state="SENDING"), make_removal()
-    assert admin_client.get(page_url(on_its_way.customer, "delete")).status_code == 403
-    assert admin_client.get(page_url(waiting.customer, "delete")).status_code == 200
