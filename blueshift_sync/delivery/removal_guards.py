@@ -71,6 +71,8 @@ def wake_removals_after(batches: Iterable[Batch], now: datetime) -> None:
             customers.update(record.pk for record in batch.records)
         elif batch.model is ListMembership:
             customers.update(record.customer_id for record in batch.records if not record.is_member)
+    if not customers:
+        return
     theirs = find_rows(CustomerRemoval, customer=list(customers), due_at=None, state=State.PENDING.value)
     if theirs:
         _make_due(theirs, now)
