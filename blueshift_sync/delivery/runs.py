@@ -17,6 +17,7 @@ from django.utils import timezone
 from ..conf import app_settings
 from ..models import Customer, CustomerRemoval, ListMembership, SyncRun, SyncState
 from ..signals import run_finished
+from .locks import gives_way
 
 #: Rows changed in one statement.
 SLICE = 1000
@@ -81,9 +82,15 @@ def note_parked(run_id: int, count: int) -> None:
     run.exclude(trigger=SyncRun.Trigger.SIGNAL).update(error=PARKED)
 
 
+@gives_way
+def _change(runs: QuerySet[SyncRun], **columns: Any) -> int:
+    """Returns how many were changed. On MariaDB even one statement may be ended by a deadlock with a worker's."""
+    return runs.update(**columns)
+
+
 def close_run(run_id: int) -> None:
     """No more records will be added; the run ends now or with its last record."""
-    SyncRun.objects.filter(pk=run_id, closed_at__isnull=True).update(closed_at=timezone.now())
+    _change(SyncRun.objects.filter(pk=run_id, closed_at__isnull=True), closed_at=timezone.now())
     finish_if_done(run_id)
 
 
@@ -98,16 +105,15 @@ def finish_if_done(run_id: int) -> None:
         return
     state = _final_state(run)
     open_run = SyncRun.objects.filter(pk=run.pk, state__in=SyncRun.OPEN_STATES)
-    if open_run.update(state=state, finished_at=timezone.now()):
+    if _change(open_run, state=state, finished_at=timezone.now()):
         run_finished.send_robust(sender=SyncRun, run_id=run.pk, state=state)
 
 
 def cancel_run(run_id: int) -> None:
     """Takes back what of the run hasn't been sent. Calls in flight are finished; the run ends with the last of them."""
     now = timezone.now()
-    SyncRun.objects.filter(pk=run_id, state__in=SyncRun.OPEN_STATES, cancel_requested_at=None).update(
-        cancel_requested_at=now, closed_at=Coalesce(F("closed_at"), now)
-    )
+    uncancelled = SyncRun.objects.filter(pk=run_id, state__in=SyncRun.OPEN_STATES, cancel_requested_at=None)
+    _change(uncancelled, cancel_requested_at=now, closed_at=Coalesce(F("closed_at"), now))
     finish_if_done(run_id)
 
 

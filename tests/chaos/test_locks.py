@@ -26,6 +26,7 @@ from blueshift_sync.delivery.connection import make_client
 from blueshift_sync.delivery.customers import claim_customers as claim_several
 from blueshift_sync.delivery.customers import customers_batch
 from blueshift_sync.delivery.recover import recover_expired_claims
+from blueshift_sync.delivery.runs import close_run
 from blueshift_sync.models import Customer, ListMembership
 from tests.delivery.one_call import claim_customers, claim_memberships, open_call, settle
 from tests.factories import make_customer, make_membership, make_run
@@ -230,3 +231,10 @@ def test_a_membership_that_somebody_holds_keeps_no_other_list_waiting() -> None:
         claim = worker.submit(claim_in_thread).result(timeout=20)
     assert claim is not None
     assert [record.pk for record in claim.records] == [free.pk]
+
+
+def test_ending_a_run(collide: Collide) -> None:
+    run, customer = make_run(), make_customer()
+    collide(run, customer, lambda: close_run(run.pk))
+    run.refresh_from_db()
+    assert run.state == "SUCCEEDED"
