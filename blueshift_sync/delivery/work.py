@@ -78,8 +78,9 @@ class Work:
 
     def _name_run(self, kind: SyncRun.Kind) -> int:
         """The run of this drain for what changed by itself; made when first needed."""
-        # The claim that made it may have been taken back.
-        if not SyncRun.objects.filter(pk=self._own_runs.get(kind, 0)).exists():
+        own = SyncRun.objects.filter(pk=self._own_runs.get(kind, 0), closed_at=None)
+        # The claim that made it may have been taken back, or somebody has cancelled it.
+        if not own.exists():
             run = SyncRun.objects.create(kind=kind, trigger=SyncRun.Trigger.SIGNAL, heartbeat_at=timezone.now())
             self._own_runs[kind] = run.pk
         return self._own_runs[kind]

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from blueshift_sync import services
 from blueshift_sync.delivery.claim import into_calls
 from blueshift_sync.delivery.work import Work
-from blueshift_sync.models import Customer, CustomerRemoval, ListMembership
+from blueshift_sync.models import Customer, CustomerRemoval, ListMembership, SyncRun
 from tests.factories import make_customer, make_list, make_removal
 
 pytestmark = pytest.mark.django_db
@@ -69,6 +70,17 @@ def test_without_other_work_everybody_is_asked(many: Callable[[int, int], None])
     many(0, 2)
     assert taken(work, 8) == (0, 0)
     assert taken(work, 8, is_urgent=True) == (0, 2)
+
+
+def test_a_run_that_is_cancelled_gets_no_more_records(many: Callable[[int, int], None]) -> None:
+    many(60, 0)
+    work = Work()
+    taken(work, 1)
+    cancelled = SyncRun.objects.get()
+    services.cancel(cancelled)
+    taken(work, 1, is_urgent=True)
+    cancelled.refresh_from_db()
+    assert (cancelled.total, SyncRun.objects.exclude(pk=cancelled.pk).get().total) == (50, 10)
 
 
 def test_many_calls_are_of_one_run_each_and_bear_their_company() -> None:
