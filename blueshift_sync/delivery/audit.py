@@ -123,7 +123,7 @@ def _state_by_records(answer: Answer) -> ApiCall.State:
 
 def write_results(answered: Iterable[tuple[ApiCall, Sequence[Any], Sequence[RecordAnswer], Redaction]]) -> None:
     """Writes what became of each record of these calls. The records are as they were claimed."""
-    insert_rows(RecordResult, RESULT_COLUMNS, (row for each in answered for row in _results(*each)))
+    insert_rows(RecordResult, RESULT_COLUMNS, [row for each in answered for row in _results(*each)])
 
 
 def write_results_of_deleted(
@@ -133,19 +133,16 @@ def write_results_of_deleted(
     rows = [row for each in answered for row in _results(*each)]
     customers = set(find_rows(Customer, id=[row[1] for row in rows])) if rows else set()
     memberships = set(find_rows(ListMembership, id=[row[2] for row in rows])) if rows else set()
-    insert_rows(
-        RecordResult,
-        RESULT_COLUMNS,
+    kept = [
         (
-            (
-                call,
-                customer if customer in customers else None,
-                membership if membership in memberships else None,
-                *rest,
-            )
-            for call, customer, membership, *rest in rows
-        ),
-    )
+            call,
+            customer if customer in customers else None,
+            membership if membership in memberships else None,
+            *rest,
+        )
+        for call, customer, membership, *rest in rows
+    ]
+    insert_rows(RecordResult, RESULT_COLUMNS, kept)
 
 
 def _results(

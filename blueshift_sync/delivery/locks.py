@@ -47,14 +47,10 @@ def gives_way(work: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(work)
     def patiently(*args: P.args, **kwargs: P.kwargs) -> R:
-        using = router.db_for_write(ApiCall)
-        if is_in_transaction():
-            with transaction.atomic(using=using):
-                return work(*args, **kwargs)
         try:
-            return _try_again_and_again(partial(work, *args, **kwargs), using, TRIES)
+            return _try_again_and_again(partial(work, *args, **kwargs), TRIES)
         except HeldBySomebody:
-            with transaction.atomic(using=using, durable=True):
+            with transaction.atomic(using=router.db_for_write(ApiCall), durable=True):
                 return work(*args, **kwargs)
 
     return patiently
@@ -65,16 +61,21 @@ def gives_up(work: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(work)
     def impatiently(*args: P.args, **kwargs: P.kwargs) -> R:
-        using = router.db_for_write(ApiCall)
-        if is_in_transaction():
-            with transaction.atomic(using=using):
-                return work(*args, **kwargs)
-        return _try_again_and_again(partial(work, *args, **kwargs), using, FEW_TRIES)
+        return _try_again_and_again(partial(work, *args, **kwargs), FEW_TRIES)
 
     return impatiently
 
 
-def _try_again_and_again(work: Callable[[], R], using: str, tries: int) -> R:
+def is_in_transaction() -> bool:
+    """Whether this code runs in a transaction on the database that has our tables."""
+    return bool(connections[router.db_for_write(ApiCall)].in_atomic_block)
+
+
+def _try_again_and_again(work: Callable[[], R], tries: int) -> R:
+    using = router.db_for_write(ApiCall)
+    if is_in_transaction():
+        with transaction.atomic(using=using):
+            return work()
     for _ in range(tries):
         try:
             with _transaction_that_waits_for_no_lock(using):
@@ -84,11 +85,6 @@ def _try_again_and_again(work: Callable[[], R], using: str, tries: int) -> R:
                 raise
         time.sleep(random.uniform(0, LONGEST_PAUSE))  # noqa: S311 - no secret
     raise HeldBySomebody
-
-
-def is_in_transaction() -> bool:
-    """Whether this code runs in a transaction on the database that has our tables."""
-    return bool(connections[router.db_for_write(ApiCall)].in_atomic_block)
 
 
 def skips_locked(work: Callable[P, R]) -> Callable[P, R]:

@@ -11,11 +11,11 @@ import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.db import connections, router
-from django.db.models import F, Field
+from django.db.models import F, Field, JSONField
 from django.db.models.expressions import BaseExpression
 
 #: A value of its own for each row is looked for among those of all rows in the statement.
@@ -24,36 +24,79 @@ UPDATED_AT_A_TIME = 100
 _HARMLESS = re.compile(r"[A-Za-z0-9_@:.,;+ ()/-]*")
 
 
+class Statement(NamedTuple):
+    """SQL and its parameters."""
+
+    sql: str
+    parameters: Sequence[Any]
+
+
 def find_rows(model: type[Any], **condition: Any) -> list[int]:
     """The keys of the rows that fulfil the condition."""
-    sql = _Statement(model)
-    return [pk for (pk,) in sql.run(f"SELECT {sql.column('id')} FROM {sql.table} WHERE {sql.all_of(condition)}")]  # noqa: S608
+    sql = _Writer(model)
+    found = sql.statement(f"SELECT {sql.column('id')} FROM {sql.table} WHERE {sql.all_of(condition)}")  # noqa: S608
+    return [pk for (pk,) in _run(model, found)]
 
 
 def update_rows(model: type[Any], pks: Sequence[int], values: Mapping[str, Any], **condition: Any) -> int:
     """Gives the rows with these keys the `values`, as far as they fulfil the condition. Returns how many did."""
-    if not pks:
-        return 0
-    sql = _Statement(model)
-    assignments = ", ".join(f"{sql.column(name)} = {sql.value(name, value)}" for name, value in values.items())
-    where = sql.all_of({"id": pks, **condition})
-    return int(sql.run(f"UPDATE {sql.table} SET {assignments} WHERE {where}").rowcount)  # noqa: S608
+    return int(_run(model, _update(model, pks, values, **condition)).rowcount) if pks else 0
+
+
+def update_of(row: Any, names: Sequence[str]) -> Statement:
+    """The statement that writes these columns of a model instance that is there."""
+    return _update(type(row), [row.pk], {name: getattr(row, name) for name in _attributes(row, names)})
 
 
 def update_each(rows: Sequence[Any], names: Sequence[str]) -> None:
     """Writes these columns of model instances, which are all of one model. As `bulk_update`, in a tenth of its time."""
     for start in range(0, len(rows), UPDATED_AT_A_TIME):
         few = rows[start : start + UPDATED_AT_A_TIME]
-        attributes = [few[0]._meta.get_field(name).attname for name in names]
-        values = {name: ByKey.of({row.pk: getattr(row, name) for row in few}) for name in attributes}
+        values = {name: ByKey.of({row.pk: getattr(row, name) for row in few}) for name in _attributes(few[0], names)}
         update_rows(type(few[0]), [row.pk for row in few], values)
 
 
-def insert_each(rows: Sequence[Any]) -> None:
-    """Inserts model instances, which are all of one model and aren't told their keys. What `bulk_create` does."""
+def insert_rows(model: type[Any], names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Inserts rows, each with a value for each of the columns `names`."""
     if rows:
-        names = [field.attname for field in rows[0]._meta.concrete_fields if not field.primary_key]
-        insert_rows(type(rows[0]), names, ([getattr(row, name) for name in names] for row in rows))
+        _run(model, _insert(model, names, rows))
+
+
+def insert_of(rows: Sequence[Any]) -> Statement:
+    """The statement that inserts model instances, which are all of one model and aren't told their keys."""
+    names = [field.attname for field in rows[0]._meta.concrete_fields if not field.primary_key]
+    return _insert(type(rows[0]), names, [[getattr(row, name) for name in names] for row in rows])
+
+
+def insert_each(rows: Sequence[Any]) -> None:
+    """Inserts model instances as `insert_of` says. What `bulk_create` does."""
+    if rows:
+        _run(type(rows[0]), insert_of(rows))
+
+
+def _attributes(row: Any, names: Sequence[str]) -> list[str]:
+    return [row._meta.get_field(name).attname for name in names]
+
+
+def _update(model: type[Any], pks: Sequence[int], values: Mapping[str, Any], **condition: Any) -> Statement:
+    sql = _Writer(model)
+    assignments = ", ".join(f"{sql.column(name)} = {sql.value(name, value)}" for name, value in values.items())
+    where = sql.all_of({"id": pks, **condition})
+    return sql.statement(f"UPDATE {sql.table} SET {assignments} WHERE {where}")  # noqa: S608
+
+
+def _insert(model: type[Any], names: Sequence[str], rows: Iterable[Sequence[Any]]) -> Statement:
+    sql = _Writer(model)
+    columns = ", ".join(map(sql.column, names))
+    values = ",".join(f"({','.join(map(sql.literal, names, row))})" for row in rows)
+    return sql.statement(f"INSERT INTO {sql.table} ({columns}) VALUES {values}")  # noqa: S608
+
+
+def _run(model: type[Any], statement: Statement) -> Any:
+    """The cursor after this statement."""
+    cursor = connections[router.db_for_write(model)].cursor()
+    cursor.execute(statement.sql, statement.parameters or None)
+    return cursor
 
 
 class ByKey(list[tuple[Any, list[int]]]):
@@ -68,17 +111,8 @@ class ByKey(list[tuple[Any, list[int]]]):
         return next(iter(values.values())) if len(keys) == 1 else cls(keys.values())
 
 
-def insert_rows(model: type[Any], names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Inserts rows, each with a value for each of the columns `names`."""
-    sql = _Statement(model)
-    values = ",".join(f"({','.join(map(sql.literal, names, row))})" for row in rows)
-    if values:
-        columns = ", ".join(map(sql.column, names))
-        sql.run(f"INSERT INTO {sql.table} ({columns}) VALUES {values}")  # noqa: S608
-
-
-class _Statement:
-    """One statement on a model's table, and the parameters that it has got so far."""
+class _Writer:
+    """Writes one statement on a model's table; the parameters are those that it has got so far."""
 
     def __init__(self, model: type[Any]) -> None:
         self._label = model._meta.label
@@ -106,7 +140,7 @@ class _Statement:
             return sql
         if value in ({}, []):
             return f"'{value}'"
-        if type(value) is not str:
+        if type(value) is not str or isinstance(self._fields[name], JSONField):
             value = self._fields[name].get_db_prep_save(value, self._connection)
             if isinstance(value, datetime):
                 value = value.isoformat(sep=" ")
@@ -140,11 +174,8 @@ class _Statement:
             return "1 = 0"
         return f"{self.column(name)} IN ({','.join(self.literal(name, each) for each in values)})"
 
-    def run(self, sql: str) -> Any:
-        """The cursor after this statement."""
-        cursor = self._connection.cursor()
-        cursor.execute(sql, self._parameters or None)
-        return cursor
+    def statement(self, sql: str) -> Statement:
+        return Statement(sql, self._parameters)
 
 
 @lru_cache(maxsize=32)

@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from ..conf import app_settings
 from ..delivery.locks import gives_way, is_in_transaction
-from ..delivery.statements import insert_each, update_each
+from ..delivery.statements import Statement, insert_each, insert_of, update_each, update_of
 from ..delivery.wake import wake_on_commit
 from ..models import Customer, ListMembership
 from ..models.customers import CustomerObject
@@ -32,10 +32,10 @@ from .captured import Captured, Change, Kind
 from .clashes import ids_given_up, ids_held, waiting_for
 from .fresh import fresh_objects, fresh_query
 from .identity import give_up_ids, settle_identities
+from .queries import Select
 from .readings import Reading, key_text, read_customer, read_customer_alone
 from .removals import plan_removals
-from .statements import Select, insert_of, update_of
-from .trips import Statement, is_undone, savepoint, savepoint_within
+from .trips import is_undone, savepoint, savepoint_within
 from .values import size_of
 
 Reader = Callable[[CustomerSource, Model], Reading]
@@ -267,9 +267,7 @@ def _write(
     """`before` are the columns of the rows that were found, by primary key."""
     if len(rows) == 1 and len(before) < 2:  # of several, one may have given its ID up to another since
         (row,) = rows
-        write(
-            insert_of(row, mirror) if row.pk is None else update_of(row, _changed_fields(row, before[row.pk]), mirror)
-        )
+        write(insert_of([row]) if row.pk is None else update_of(row, _changed_names(row, before[row.pk])))
     else:
         known = [row for row in rows if row.pk is not None]
         _update(known, _changed_columns(known, before))
@@ -279,8 +277,8 @@ def _write(
 
 def _changed_columns(rows: Sequence[Customer], before: Mapping[int, Mapping[str, Any]]) -> list[str]:
     """The columns in which at least one row has changed, and those with which rows give IDs up to each other."""
-    changed = {field for row in rows for field in _changed_fields(row, before[row.pk])}
-    return [*{"customer_id", "contested_customer_id", *(field.attname for field in changed)}]
+    changed = {name for row in rows for name in _changed_names(row, before[row.pk])}
+    return [*{"customer_id", "contested_customer_id", *changed}]
 
 
 def _update(rows: Sequence[Customer], columns: Sequence[str]) -> None:
@@ -303,11 +301,11 @@ def _statements(rows: Sequence[Customer]) -> Iterator[list[Customer]]:
         yield few
 
 
-def _changed_fields(row: Customer, before: Mapping[str, Any]) -> list[Any]:
+def _changed_names(row: Customer, before: Mapping[str, Any]) -> list[str]:
     after = vars(row)
     names = {name for name in before if before[name] != after[name]}
     names |= {name for name in JSON_NAMES if _are_unlike(before[name], after[name])}
-    return [field for field in CUSTOMER_FIELDS if field.attname in names]
+    return [field.attname for field in CUSTOMER_FIELDS if field.attname in names]
 
 
 def _are_unlike(before: Any, after: Any) -> bool:

@@ -10,9 +10,9 @@ from django.db.models import CompositePrimaryKey, Model, QuerySet
 from django.db.models.manager import BaseManager
 
 from .base import CustomerSource, Source
+from .queries import Query, Select
 from .registry import customer_sources_of_children
 from .relations import key_name
-from .statements import Query, Select
 
 
 def fresh_objects(source: Source, keys: Sequence[Any], using: str) -> list[Model]:

@@ -15,7 +15,7 @@ from django.db.models import Model
 from django.utils import timezone
 
 from ..delivery.locks import gives_way, is_in_transaction
-from ..delivery.statements import insert_each, update_each
+from ..delivery.statements import Statement, insert_each, insert_of, update_each, update_of
 from ..delivery.wake import wake_on_commit
 from ..exceptions import SourceError
 from ..models import Customer, CustomerList, ListMembership
@@ -26,14 +26,13 @@ from .clashes import speaking_of
 from .customers import capture_customers, due_after_debounce
 from .fresh import fresh_objects, keys_of_child
 from .mistakes import describe, is_mistake, loggable_key
+from .queries import Select
 from .readings import key_text
 from .registry import customer_source_of, customer_sources_of_children
-from .statements import Select, insert_of, update_of
-from .trips import Statement, is_undone, savepoint, savepoint_within
+from .trips import is_undone, savepoint, savepoint_within
 
 logger = logging.getLogger(__name__)
 
-MEMBERSHIP_FIELDS = [ListMembership._meta.get_field(name) for name in MEMBERSHIP_COLUMNS]
 
 _CUSTOMER_OF_SOURCE = Select(Customer.objects.all(), "source_type", "source_id")
 _LIST = Select(CustomerList.objects.all(), "list_id")
@@ -424,7 +423,7 @@ def _disown(row: ListMembership, due_at: datetime) -> None:
 def _write(rows: Sequence[ListMembership], mirror: str, write: Callable[[Statement], None]) -> None:
     if len(rows) == 1:
         (row,) = rows
-        write(insert_of(row, mirror) if row.pk is None else update_of(row, MEMBERSHIP_FIELDS, mirror))
+        write(insert_of([row]) if row.pk is None else update_of(row, MEMBERSHIP_COLUMNS))
         return
     update_each([row for row in rows if row.pk is not None], MEMBERSHIP_COLUMNS)
     insert_each([row for row in rows if row.pk is None])

@@ -7,18 +7,13 @@ charge of the savepoint: the statements and their order are its own, and what fa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.db import connections, transaction
 
-
-class Statement(NamedTuple):
-    """SQL and its parameters."""
-
-    sql: str
-    parameters: Sequence[Any]
+from ..delivery.statements import Statement
 
 
 def takes_several(connection: Any) -> bool:

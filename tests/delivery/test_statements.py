@@ -151,6 +151,14 @@ def test_more_instances_than_fit_into_one_statement() -> None:
     assert list(Customer.objects.order_by("pk").values_list("version", flat=True)) == list(range(1, 251))
 
 
+@pytest.mark.parametrize("value", ["text", "", "it's", ["a"], {"a": "'"}, [], {}, 1.5, True])
+def test_any_json_value_stays_what_it_is(value: Any) -> None:
+    customer = make_customer()
+    update_rows(Customer, [customer.pk], {"attributes": value})
+    customer.refresh_from_db()
+    assert customer.attributes == value
+
+
 def test_nothing_is_nothing() -> None:
     insert_each([])
     update_each([], ["attempts"])

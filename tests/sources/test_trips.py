@@ -10,9 +10,10 @@ from django.db import DatabaseError, connection
 from django.db.backends.utils import CursorWrapper
 from django.test.utils import CaptureQueriesContext
 
+from blueshift_sync.delivery.statements import Statement
 from blueshift_sync.models import Customer
 from blueshift_sync.sources import CustomerSource
-from blueshift_sync.sources.trips import Statement, savepoint
+from blueshift_sync.sources.trips import savepoint
 from tests.site.models import Person, Visit
 
 from .conftest import Register

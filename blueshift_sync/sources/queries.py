@@ -1,7 +1,7 @@
-"""Statements about one row, for the path that every save of the site takes.
+"""Queries about one row, for the path that every save of the site takes.
 
 Django writes the text of a query anew each time, which takes longer than the database needs to answer it. Here a
-SELECT is written once, by Django, for each database; and an UPDATE or an INSERT names the columns that matter only.
+SELECT is written once, by Django, for each database.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from django.db import connections
 from django.db.models import Model, QuerySet
 
-from .trips import Statement, takes_several
+from .trips import takes_several
 
 Row = TypeVar("Row", bound=Model)
 Other = TypeVar("Other", bound=Model)
@@ -93,36 +93,3 @@ class Select(Generic[Row]):
         written = _Written(sql, compiler.get_converters(columns), [column.target.attname for column in columns])
         self._written[using] = written
         return written
-
-
-def update_of(row: Model, fields: Iterable[Any], using: str) -> Statement:
-    """Writes these fields of a row that is there. No signals."""
-    connection = connections[using]
-    quote = connection.ops.quote_name
-    key: Any = row._meta.pk
-    assignments, parameters = [], []
-    for field in fields:
-        assignments.append(f"{quote(field.column)} = %s")
-        parameters.append(field.get_db_prep_save(getattr(row, field.attname), connection))
-    sql = f"UPDATE {quote(row._meta.db_table)} SET {', '.join(assignments)} WHERE {quote(key.column)} = %s"  # noqa: S608 - names
-    return Statement(sql, [*parameters, row.pk])
-
-
-def insert_of(row: Model, using: str) -> Statement:
-    """Writes a new row. No signals, and the row isn't told its key."""
-    connection = connections[using]
-    quote = connection.ops.quote_name
-    columns, places, parameters = [], [], []
-    fields: Sequence[Any] = row._meta.concrete_fields
-    for field in fields:
-        value = getattr(row, field.attname)
-        if value is None:  # NULL anyway
-            continue
-        columns.append(quote(field.column))
-        if value == "":  # what a new row has most of needs no parameter
-            places.append("''")
-        else:
-            places.append("%s")
-            parameters.append(field.get_db_prep_save(value, connection))
-    sql = f"INSERT INTO {quote(row._meta.db_table)} ({', '.join(columns)}) VALUES ({', '.join(places)})"  # noqa: S608 - names
-    return Statement(sql, parameters)
