@@ -2,6 +2,7 @@
 
 import pytest
 
+# An inner suite, run by the test below: its skip is the subject of the test, and skips nothing here.
 SUITE = """
 import pytest
 

@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import random
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from io import StringIO
-from pathlib import Path
-from threading import Event
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
-from django.db import DatabaseError, connection, transaction
 from django.db.models import QuerySet
 
 from blueshift_sync import services
@@ -28,42 +17,12 @@ from project.shop.filling import fill_shop
 from project.shop.models import Customer as Shopper
 from tests.club.models import Member, Seat, Trainer, Visitor
 from tests.site.models import Account, Colleague, Device, Person, Signup, Visit, Worker
-from tests.waiting import wait_until
 
+from .backfills import backfill, make_people, read_and_changed
 from .conftest import Register
 from .helpers import list_numbers, lists_of, mirrored, told
 
 pytestmark = pytest.mark.django_db
-ROOT = Path(__file__).parent.parent.parent
-
-
-def backfill(*labels: str, **options: Any) -> str:
-    """What the command says."""
-    out = StringIO()
-    call_command("blueshift_backfill", *labels, stdout=out, **options)
-    return out.getvalue()
-
-
-def read_and_changed(*labels: str) -> tuple[int, int]:
-    words = backfill(*labels).split()
-    return int(words[1]), int(words[3])
-
-
-def make_people(count: int, **fields: Any) -> list[Person]:
-    """People whom nobody has told the mirror of."""
-    people = [Person(**{"email": f"{number}@example.com", **fields}) for number in range(count)]
-    return Person.objects.bulk_create(people)
-
-
-def make_seats(halls: str) -> None:
-    """Three in each hall, which has a letter."""
-    seats = [Seat(hall=hall, number=number, holder="a@example.com") for hall in halls for number in range(3)]
-    Seat.objects.bulk_create(seats)
-
-
-class Terminal(StringIO):
-    def isatty(self) -> bool:
-        return True
 
 
 class TestExactness:
@@ -233,101 +192,6 @@ class TestNumberOfQueries:
         assert Customer.objects.filter(firstname="Ada").count() == 3 * CHUNK
 
 
-class TestDryRun:
-    @pytest.fixture
-    def drift(self, registered: Register) -> tuple[Person, Person, Person]:
-        @registered(Person)
-        class People(CustomerSource):
-            email = "email"
-            firstname = "name"
-
-        @registered(Signup)
-        class News(MembershipSource):
-            customer = "person"
-            list_id = 7
-
-        changed, gone = make_people(2, name="Ada")
-        backfill()
-        Person.objects.filter(pk=changed.pk).update(name="Augusta")
-        Person.objects.filter(pk=gone.pk)._raw_delete("default")
-        new = make_people(1)[0]
-        Signup.objects.bulk_create([Signup(person=new), Signup(person=changed)])
-        return new, changed, gone
-
-    def test_it_says_what_would_change_and_writes_nothing(
-        self, drift: tuple[Person, ...], writes: Callable[..., list[str]]
-    ) -> None:
-        out = Terminal()
-        assert writes(lambda: call_command("blueshift_backfill", dry_run=True, stdout=out)) == []
-        assert "site.Person (customers): 1 new, 1 changed, 1 gone\n" in out.getvalue()
-        assert f'  {drift[1].pk}  firstname: "Ada" → "Augusta"\n' in out.getvalue()
-        assert "site.Signup (list memberships): 2 new, 0 changed, 0 gone\n" in out.getvalue()
-        assert out.getvalue().endswith("Nothing was written.\n")
-
-    @pytest.mark.usefixtures("drift")
-    def test_what_is_not_a_terminal_gets_no_personal_data(self, caplog: pytest.LogCaptureFixture) -> None:
-        said = backfill(dry_run=True)
-        assert "\n  firstname\n" in said
-        assert "Ada" not in said + caplog.text
-
-    @pytest.mark.usefixtures("drift")
-    def test_the_run_itself_then_changes_as_much(self) -> None:
-        assert read_and_changed("site.Person", "site.Signup") == (4, 5)
-        said = backfill("site.Person", "site.Signup", dry_run=True)
-        assert said.count("0 new, 0 changed, 0 gone") == 2
-
-
-class TestTrouble:
-    @pytest.fixture
-    def people_of_all_kinds(self, registered: Register) -> None:
-        @registered(Person)
-        class People(CustomerSource):
-            email = "email"
-            attributes = {"length": lambda person: 1 / len(person.name)}
-
-    @pytest.mark.usefixtures("people_of_all_kinds")
-    def test_a_failing_object_is_counted_and_mirrored_as_failed(self) -> None:
-        make_people(3, name="Ada")
-        failing = make_people(1)[0]
-        for changed in (4, 0):
-            assert backfill("site.Person") == (
-                f"Read 4 objects; {changed} records of the mirror were changed.\n"
-                "1 objects can't be sent as they are; their records or the log say why.\n"
-            )
-        assert mirrored(failing).error_code == "source_error"
-
-    @pytest.mark.usefixtures("people_of_all_kinds")
-    def test_an_object_that_the_mirror_refuses_is_left_out_logged_and_an_error(
-        self, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        make_people(3, name="Ada")
-        bad = Person.objects.all()[1]
-        with (
-            connection.execute_wrapper(refuse(bad.pk)),
-            pytest.raises(CommandError, match=r"^1 objects could not be captured\."),
-        ):
-            backfill("site.Person")
-        assert Customer.objects.count() == 2
-        assert f"site.Person {bad.pk} could not be captured (DatabaseError)" in caplog.text
-        assert bad.email not in caplog.text
-        assert read_and_changed("site.Person") == (3, 1)
-
-    def test_a_model_without_a_source(self) -> None:
-        with pytest.raises(CommandError, match="has no source"):
-            backfill("site.Visit")
-
-
-def refuse(key: int) -> Callable[..., Any]:
-    """As a database that fails whenever somebody asks it for the customer of this object."""
-
-    def wrapper(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
-        if "_customer" in sql and str(key) in map(str, params or ()):
-            raise DatabaseError("No.")
-        return execute(sql, params, many, context)
-
-    return wrapper
-
-
 class TestSlices:
     @pytest.fixture(autouse=True)
     def small_slices(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -377,110 +241,3 @@ def test_objects_of_another_database(settings: Any) -> None:
     Visitor.objects.filter(badge="b2")._raw_delete("elsewhere")
     assert read_and_changed("club.Visitor") == (3, 1)
     Visitor.objects.all()._raw_delete("elsewhere")
-
-
-KILLED = """
-import time, django
-django.setup()
-from django.core.management import call_command
-from blueshift_sync.sources import CustomerSource, register
-from tests.site.models import Person
-
-@register(Person)
-class People(CustomerSource):
-    email = "email"
-    def get_firstname(self, person):
-        if person.name == "stop":
-            time.sleep(600)
-
-call_command("blueshift_backfill", "site.Person")
-"""
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.usefixtures("people")
-def test_a_backfill_that_is_killed_is_finished_by_the_next_one() -> None:
-    stop = make_people(3 * CHUNK)[2 * CHUNK + 10]
-    Person.objects.filter(pk=stop.pk).update(name="stop")
-    environment = {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "tests.settings",
-        "TEST_DATABASE_NAME": str(connection.settings_dict["NAME"]),
-    }
-    with subprocess.Popen([sys.executable, "-c", KILLED], cwd=ROOT, env=environment) as process:
-        try:
-            wait_until(lambda: process.poll() is not None or Customer.objects.count() == 2 * CHUNK)
-        finally:
-            process.send_signal(signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
-    assert Customer.objects.count() == 2 * CHUNK
-    assert read_and_changed("site.Person") == (3 * CHUNK, CHUNK)
-    assert set(Customer.objects.values_list("version", flat=True)) == {1}
-    assert read_and_changed("site.Person") == (3 * CHUNK, 0)
-
-
-@pytest.mark.django_db(transaction=True)
-class TestBesideTheSite:
-    @pytest.fixture(autouse=True)
-    def named_people(self, registered: Register) -> None:
-        @registered(Person)
-        class People(CustomerSource):
-            email = "email"
-            firstname = "name"
-
-    @pytest.fixture
-    def beside(self) -> Iterator[Callable[[Callable[[], Any]], Any]]:
-        """Runs something in a thread with connections of its own."""
-
-        def by_itself(work: Callable[[], Any]) -> Any:
-            try:
-                return work()
-            finally:
-                connection.close()
-
-        with ThreadPoolExecutor(2) as pool:
-            yield lambda work: pool.submit(by_itself, work)
-
-    def test_saves_during_a_backfill_are_mirrored_as_they_are(self, beside: Any) -> None:
-        people = make_people(2 * CHUNK)
-        backfill("site.Person")
-        Person.objects.update(name="Ada")
-        enough = Event()
-
-        def save_now_and_then(seed: int) -> int:
-            choices, saves = random.Random(seed), 0
-            while not enough.is_set():
-                with transaction.atomic():
-                    for person in choices.sample(people, 2):
-                        person.name = f"Ada {choices.random()}"
-                        person.save(update_fields=["name"])
-                saves += 1
-            return saves
-
-        site = beside(lambda: save_now_and_then(1))
-        try:
-            for _ in range(2):
-                backfill("site.Person")
-                Person.objects.filter(pk__lt=people[50].pk).update(email="new@example.com")
-        finally:
-            enough.set()
-        assert site.result() > 0
-        backfill("site.Person")
-        names = dict(Person.objects.values_list("pk", "name"))
-        rows = Customer.objects.values_list("source_id", "firstname")
-        assert {int(source_id): name for source_id, name in rows} == names
-        assert read_and_changed("site.Person") == (2 * CHUNK, 0)
-
-    def test_the_site_gets_the_rows_that_it_wants_and_is_never_the_victim(self, beside: Any) -> None:
-        first, *_, last = people = make_people(20)
-        backfill("site.Person")
-        Person.objects.update(name="Ada")
-        with transaction.atomic():
-            last.save()  # the backfill can't get at this one,
-            running = beside(lambda: read_and_changed("site.Person"))
-            for person in people:  # and lets go of these
-                person.name = "Augusta"
-                person.save()
-            assert not running.done()
-        assert running.result() == (20, 0)
-        assert told(first)["firstname"] == "Augusta"
