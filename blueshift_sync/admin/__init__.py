@@ -3,7 +3,9 @@
 from .attribute_types import AttributeTypeAdmin
 from .calls import ApiCallAdmin, RecordResultAdmin
 from .customers import CustomerAdmin
+from .failures import FailuresByCauseAdmin
 from .lists import CustomerListAdmin, ListMembershipAdmin
+from .overview import OverviewAdmin
 from .removals import CustomerRemovalAdmin
 from .runs import SyncRunAdmin
 
@@ -13,7 +15,9 @@ __all__ = [
     "CustomerAdmin",
     "CustomerListAdmin",
     "CustomerRemovalAdmin",
+    "FailuresByCauseAdmin",
     "ListMembershipAdmin",
+    "OverviewAdmin",
     "RecordResultAdmin",
     "SyncRunAdmin",
 ]

@@ -4,6 +4,7 @@ from .attribute_types import AttributeType
 from .audit import ApiCall, RecordResult, SyncRun
 from .customers import Customer
 from .lists import CustomerList, ListMembership
+from .pages import FailuresByCause, Overview
 from .removals import CustomerRemoval
 from .sending import SendingStop
 from .state import SyncState
@@ -14,7 +15,9 @@ __all__ = [
     "Customer",
     "CustomerList",
     "CustomerRemoval",
+    "FailuresByCause",
     "ListMembership",
+    "Overview",
     "RecordResult",
     "SendingStop",
     "SyncRun",

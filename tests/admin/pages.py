@@ -27,7 +27,9 @@ AUDIT = [SyncRun, ApiCall, RecordResult, CustomerRemoval]
 
 
 def registered_models() -> set[type[Model]]:
-    return {model for model in apps.get_app_config("blueshift_sync").get_models() if model in admin.site._registry}
+    """Those with rows of their own to look at."""
+    models = apps.get_app_config("blueshift_sync").get_models()
+    return {model for model in models if model in admin.site._registry and not model._meta.proxy}
 
 
 def list_url(model: type[Model]) -> str:
