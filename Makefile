@@ -28,7 +28,7 @@ demo:
 
 test:
 	$(BOOTSTRAP) dev
-	@exec $(PYTHON_HERE) -m pytest $(ARGS)
+	@exec $(PYTHON_HERE) -m pytest -n auto $(ARGS)
 
 lint:
 	$(BOOTSTRAP) dev

@@ -27,8 +27,9 @@ _processes = ExitStack()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Starts a Redis of our own, unless the environment names one."""
-    if "TEST_REDIS_URL" not in os.environ:
+    """Starts a Redis of our own for each process that runs tests, unless the environment names one."""
+    only_hands_out_tests = bool(config.getoption("numprocesses", None)) and not hasattr(config, "workerinput")
+    if "TEST_REDIS_URL" not in os.environ and not only_hands_out_tests:
         directory = _processes.enter_context(TemporaryDirectory(prefix="redis-"))
         redis = _processes.enter_context(EmbeddedRedis(Path(directory)))
         os.environ["TEST_REDIS_URL"] = redis.url

@@ -1,7 +1,7 @@
 """The settings of the test suite: the demo site's, on the database and the Redis that the environment names.
 
 TEST_DATABASE is sqlite (the default), postgres or mariadb; where several suites share a server, TEST_DATABASE_SUFFIX
-tells their databases apart. TEST_REDIS_URL is an existing Redis, else one is started.
+tells their databases apart. TEST_REDIS_URL is an existing Redis for a suite in one process, else each starts its own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import Any
 
 from project.settings import *  # noqa: F403
 
-VAR = Path(os.environ.get("TEST_VAR", Path(__file__).parent.parent / "var" / "tests"))
+# Where the suite runs in several processes, each has files of its own; databases pytest-django tells apart itself.
+PROCESS = os.environ.get("PYTEST_XDIST_WORKER", "")
+VAR = Path(os.environ.get("TEST_VAR", Path(__file__).parent.parent / "var" / "tests")) / PROCESS
 VAR.mkdir(parents=True, exist_ok=True)
 
 DATABASE_CHOICES: dict[str, dict[str, Any]] = {

@@ -64,7 +64,7 @@ def test_every_part_of_the_package_has_its_place_in_the_layers() -> None:
         *(
             "blueshift_sync/py.typed",
             "blueshift_sync/management/commands",
-            *(f"blueshift_sync/{name}" for name in DATA),
+            *(f"blueshift_sync/{name}" for name in sorted(DATA)),
         ),
     ],
 )

@@ -93,7 +93,9 @@ KINDS = [
 ]
 
 
-@pytest.mark.parametrize(("value", "expected"), KINDS, ids=[f"{type(value).__name__}-{value!r}" for value, _ in KINDS])
+@pytest.mark.parametrize(
+    ("value", "expected"), KINDS, ids=[f"{type(value).__name__}-{expected!r}" for value, expected in KINDS]
+)
 def test_each_kind_has_one_json_form(value: Any, expected: Any) -> None:
     converted = to_json(value)
     assert converted == expected
