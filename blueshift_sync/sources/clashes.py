@@ -7,11 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from django.db import router
+from django.db.models import Min, Q, QuerySet
 
 from ..models import Customer
 from .base import CustomerSource, MembershipSource
 from .registry import all_sources
 from .relations import are_kin, keys_of_kin, relation_steps
+from .slices import CHUNK
 
 
 def ids_held(rows: Iterable[Customer]) -> dict[int, str]:
@@ -28,9 +30,36 @@ def ids_given_up(before: dict[int, str], rows: Iterable[Customer]) -> set[str]:
     return set(before.values()) - set(ids_held(rows).values()) if before else set()
 
 
-def waiting_for(customer_ids: Iterable[str], mirror: str) -> Iterator[tuple[CustomerSource, list[Any]]]:
-    """The objects that should have one of these customer IDs, and couldn't: keys by source."""
-    rows = Customer.objects.using(mirror).filter(contested_customer_id__in=list(customer_ids), source_id__isnull=False)
+def ids_free(customer_ids: Iterable[str], mirror: str) -> set[str]:
+    """Those of these customer IDs that nobody keeps from others."""
+    held = Customer.objects.using(mirror).filter(customer_id__in=list(customer_ids))
+    keeping = held.exclude(error_code__in=Customer.EXCLUDED_CODES).values_list("customer_id", flat=True)
+    return set(customer_ids) - set(keeping)
+
+
+def first_in_line(customer_ids: Iterable[str], mirror: str) -> list[int]:
+    """For each of these customer IDs the row that has waited for it longest, and rather one that is sent."""
+    is_sent = ~Q(error_code__in=Customer.EXCLUDED_CODES)
+    line = _waiting(customer_ids, mirror).values("contested_customer_id").order_by()
+    line = line.annotate(first=Min("pk"), first_sent=Min("pk", filter=is_sent))
+    return [first_sent or first for first, first_sent in line.values_list("first", "first_sent")]
+
+
+def next_in_line(customer_ids: Iterable[str], after: int, mirror: str) -> list[int]:
+    """The next of all rows that wait for these customer IDs, by primary key: at most a slice."""
+    line = _waiting(customer_ids, mirror).filter(pk__gt=after).order_by("pk")
+    return list(line.values_list("pk", flat=True)[:CHUNK])
+
+
+def _waiting(customer_ids: Iterable[str], mirror: str) -> QuerySet[Customer]:
+    labels = [source.label for source in _customer_sources()]
+    rows = Customer.objects.using(mirror).filter(contested_customer_id__in=list(customer_ids))
+    return rows.filter(source_type__in=labels, source_id__isnull=False)
+
+
+def objects_of(customer_pks: Iterable[int], mirror: str) -> Iterator[tuple[CustomerSource, list[Any]]]:
+    """The objects that these rows mirror: keys by source."""
+    rows = Customer.objects.using(mirror).filter(pk__in=list(customer_pks), source_id__isnull=False)
     texts: dict[str | None, list[str]] = defaultdict(list)
     for source_type, text in rows.order_by("pk").values_list("source_type", "source_id"):
         texts[source_type].append(text or "")

@@ -29,7 +29,7 @@ from ..models.state import CHANGE_COLUMNS
 from .attribute_types import refuse_changed_types
 from .base import CustomerSource
 from .captured import Captured, Change, Kind
-from .clashes import ids_given_up, ids_held, waiting_for
+from .clashes import first_in_line, ids_free, ids_given_up, ids_held, next_in_line, objects_of
 from .fresh import fresh_objects, fresh_query
 from .identity import give_up_ids, settle_identities
 from .queries import Select
@@ -186,10 +186,22 @@ def _compare(
 
 
 def let_have_ids(customer_ids: set[str], mirror: str) -> None:
-    """Captures the objects that were refused because of these customer IDs, which nobody holds any more."""
-    if customer_ids:
-        for source, keys in waiting_for(customer_ids, mirror):
-            capture_customers(source, keys, router.db_for_write(source.model))
+    """Captures objects that were refused because of these customer IDs, which nobody holds any more.
+
+    One for each ID, which takes it as a rule. Only where it doesn't want it any more, the others are asked.
+    """
+    pks = first_in_line(customer_ids, mirror) if customer_ids else []
+    last = 0
+    while pks:
+        _capture_rows(pks, mirror)
+        customer_ids = ids_free(customer_ids, mirror)
+        pks = next_in_line(customer_ids, last, mirror) if customer_ids else []
+        last = max(pks, default=last)
+
+
+def _capture_rows(pks: Sequence[int], mirror: str) -> None:
+    for source, keys in objects_of(pks, mirror):
+        capture_customers(source, keys, router.db_for_write(source.model))
 
 
 def _look(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from blueshift_sync import services
@@ -16,14 +19,21 @@ from .helpers import bring_into_step, mirrored, mistake, rolled_back, start_send
 pytestmark = pytest.mark.django_db
 
 
+@pytest.fixture
+def reads() -> list[Any]:
+    """The keys of the people that are read for a capture."""
+    return []
+
+
 @pytest.fixture(autouse=True)
-def people(registered: Register) -> None:
+def people(registered: Register, reads: list[Any]) -> None:
     @registered(Person)
     class People(CustomerSource):
         customer_id = "number"
         email = "email"
 
         def include(self, person: Person) -> bool:
+            reads.append(person.pk)
             return person.active
 
 
@@ -34,6 +44,11 @@ def save(number: str | None, **fields: object) -> Person:
 def renumber(person: Person, number: str) -> None:
     person.number = number
     person.save()
+
+
+def mirrored_by(number: str) -> Any:
+    """The key of the object that has this customer ID."""
+    return Customer.objects.get(customer_id=number).source_id
 
 
 def numbers(*people: Person) -> list[str | None]:
@@ -125,6 +140,49 @@ class TestHealing:
         people.append(save("1"))
         people[0].delete()
         assert sorted(mirrored(person).state for person in people[1:]) == ["FAILED", "PENDING"]
+
+    def test_one_alone_is_read_however_many_wait(
+        self, people: list[Person], count_queries: Callable[[Callable[[], Any]], int], reads: list[Any]
+    ) -> None:
+        def free_the_id() -> None:
+            reads.clear()
+            renumber(Person.objects.get(pk=mirrored_by("1")), "elsewhere")
+
+        few = count_queries(free_the_id)
+        renumber(people[0], "far")
+        services.capture(Person.objects.bulk_create([Person(number="1") for _ in range(60)]))
+        waiting = Customer.objects.filter(contested_customer_id="1").order_by("pk")
+        first, versions = waiting[0].source_id, dict(waiting.values_list("pk", "version"))
+        assert len(versions) == 60
+        assert count_queries(free_the_id) <= few
+        assert len(reads) == 2
+        assert mirrored_by("1") == first
+        assert [versions[pk] - version for pk, version in waiting.values_list("pk", "version")] == [0] * 59
+
+    def test_of_many_the_one_that_still_wants_it_is_found(
+        self, people: list[Person], count_queries: Callable[[Callable[[], Any]], int]
+    ) -> None:
+        waiting = Person.objects.bulk_create([Person(number="1", email="a@example.com") for _ in range(60)])
+        services.capture(waiting)
+        Person.objects.exclude(pk__in=[people[0].pk, waiting[-1].pk]).update(number=None, email="b@example.com")
+        assert count_queries(people[0].delete) < 60
+        assert told(waiting[-1])["customer_id"] == "1"
+
+    def test_one_that_is_left_out_does_not_stand_before_one_that_is_sent(self, people: list[Person]) -> None:
+        left_out = mirrored(people[1])
+        people[1].active = False
+        people[1].save()
+        waiting = save("1")
+        Customer.objects.filter(pk=left_out.pk).update(contested_customer_id="1", customer_id=None)
+        people[0].delete()
+        assert told(waiting)["customer_id"] == "1"
+
+    def test_one_that_was_left_out_unnoticed_hands_it_on(self, people: list[Person]) -> None:
+        waiting = save("1")
+        Person.objects.filter(pk=people[1].pk).update(active=False)
+        people[0].delete()
+        assert mirrored(people[1]).state == "EXCLUDED"
+        assert told(waiting)["customer_id"] == "1"
 
     def test_when_a_row_made_by_hand_gets_another_id(self) -> None:
         by_hand = make_customer(customer_id="2")
