@@ -12,6 +12,7 @@ from rq.timeouts import BaseTimeoutException
 
 from .base import Source
 from .capture import capture_keys
+from .memory import Memory
 from .receivers import capture_change, capture_safely, database_of, is_disabled
 from .relations import family
 from .watching import (
@@ -36,10 +37,10 @@ _lookouts: dict[type[Model], list[tuple[Source, Lookout | Guess]]] = defaultdict
 #: The same for the relations of many to many, by the model of their rows.
 _ends: dict[type[Model], list[tuple[Source, End]]] = defaultdict(list)
 
-#: Where an object keeps, from before a change to after it, what was found out. A stack: saves may be inside each other.
-_MEMORY = "_blueshift_sync_before"
-#: Marks an object that `loaddata` made: Django doesn't say so when it links it.
-_RAW = "_blueshift_sync_raw"
+#: What was found out before a change, until after it. A stack: saves may be inside each other.
+_before: Memory[list[Any]] = Memory(list)
+#: The objects that `loaddata` made: Django doesn't say so when it links them.
+_raw: Memory[None] = Memory(lambda: None)
 
 
 def connect_watches(source: Source) -> None:
@@ -158,7 +159,7 @@ def _on_link(
     using: str | None = None,
     **kwargs: Any,
 ) -> None:
-    if is_disabled() or _RAW in instance.__dict__:
+    if is_disabled() or instance in _raw:
         return
     alias = database_of(instance, using)
     ends = list(dict.fromkeys(end for _, end in _ends[sender]))
@@ -180,7 +181,7 @@ def _on_link(
 
 def _mark_raw(*, instance: Model, raw: bool = False, **kwargs: Any) -> None:
     if raw:
-        instance.__dict__[_RAW] = True
+        _raw.of(instance)
 
 
 # From before a change to after it
@@ -194,16 +195,16 @@ def _remember(instance: Model, find_out: Callable[[], Any]) -> None:
         raise
     except Exception as error:  # noqa: BLE001 - the site's change must go through; told of when it has
         found = error
-    instance.__dict__.setdefault(_MEMORY, []).append(found)
+    _before.of(instance).append(found)
 
 
 def _remembered(instance: Model) -> Any:
-    stack = instance.__dict__.get(_MEMORY)
-    if not stack:
+    if instance not in _before:
         return None
+    stack = _before.of(instance)
     found = stack.pop()
     if not stack:
-        del instance.__dict__[_MEMORY]
+        _before.forget(instance)
     return found
 
 

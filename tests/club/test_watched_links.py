@@ -11,11 +11,12 @@ from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.db import connection, transaction
 from django.db.models import F
+from django.db.models.signals import post_save
 from django.test.utils import CaptureQueriesContext
 
 from blueshift_sync import services
 from blueshift_sync.models import Customer, ListMembership
-from tests.sources.helpers import rolled_back
+from tests.sources.helpers import heard_first, rolled_back
 
 from .models import Letter, Member, Order, OrderLine, Plan, Position, Signup, Subscription, Tag, Team
 
@@ -100,23 +101,15 @@ class TestMoves:
         assert spent(ada) == [7]
 
     def test_a_save_inside_a_save(self, ada: Member, bob: Member) -> None:
-        from django.db.models.signals import post_save
-
         def save_again(instance: Order, **kwargs: Any) -> None:
             if not instance.note:
                 instance.note = "again"
                 instance.save()
 
         order = order_of(ada)
-        receivers = post_save.receivers
-        post_save.connect(save_again, sender=Order)
-        post_save.receivers = [receivers[-1], *receivers[:-1]]  # it comes before ours
-        try:
-            order.member = bob
+        order.member = bob
+        with heard_first(post_save, Order, save_again):
             order.save()
-        finally:
-            post_save.receivers = [*post_save.receivers[1:], post_save.receivers[0]]
-            post_save.disconnect(save_again, sender=Order)
         assert spent(ada, bob) == [0, 1]
 
     def test_a_link_on_the_way_moves(self, ada: Member, bob: Member) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -89,3 +89,14 @@ def row_of(signup: Signup) -> ListMembership:
 def lists_of(person: Person) -> set[int]:
     """The lists on which the person should be."""
     return list_numbers(mirrored(person))
+
+
+@contextmanager
+def heard_first(signal: Any, sender: type[Model], receiver: Callable[..., Any]) -> Iterator[None]:
+    """A receiver of the site's own, connected before ours."""
+    signal.connect(receiver, sender=sender, weak=False)
+    signal.receivers = [signal.receivers[-1], *signal.receivers[:-1]]
+    try:
+        yield
+    finally:
+        signal.disconnect(receiver, sender=sender)

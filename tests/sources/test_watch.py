@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import pickle
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import IntegrityError, transaction
+from django.db.models.signals import post_save
 
 from blueshift_sync import services
 from blueshift_sync.models import Customer
@@ -16,7 +19,7 @@ from project.shop.models import Order, Plan, Subscription
 from tests.site.models import Badge, Person, Signup, Visit, Worker
 
 from .conftest import Register
-from .helpers import list_numbers, mirrored, told
+from .helpers import heard_first, list_numbers, mirrored, told
 
 pytestmark = pytest.mark.django_db
 
@@ -145,3 +148,17 @@ def test_nothing_is_watched_while_disabled(shopper: Shopper) -> None:
         Order.objects.create(customer=shopper, total=1).delete()
         Order.objects.create(customer=shopper, total=1)
     assert told(shopper)["orders"] == 0
+
+
+def test_nothing_stays_on_an_object_that_the_site_may_pickle_or_copy(registered: Register) -> None:
+    """As a session or a cache does, even before the save is through, and after one that failed."""
+    watching(registered, {Visit: "person", Badge: "person"})
+    visit = Visit.objects.create(person=Person.objects.create(email="ada@example.com"))
+    pickles: list[bytes] = []
+    with heard_first(post_save, Visit, lambda instance, **kwargs: pickles.append(pickle.dumps(instance))):
+        visit.save()
+    failed = Badge(pk=1)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        failed.save()
+    for obj in (pickle.loads(pickles[0]), visit, failed):
+        assert not [name for name in obj.__dict__ if "blueshift" in name]
