@@ -39,6 +39,9 @@ _ends: dict[type[Model], list[tuple[Source, End]]] = defaultdict(list)
 
 #: What was found out before a change, until after it. A stack: saves may be inside each other.
 _before: Memory[list[Any]] = Memory(list)
+#: By what was asked to be deleted: whom its rows of each model and database concern. Django deletes all rows of a model
+#: before it tells of the first, so then the owners are read again, and once for all of them.
+_deletions: Memory[dict[tuple[type[Model], str], Owners]] = Memory(dict)
 #: The objects that `loaddata` made: Django doesn't say so when it links them.
 _raw: Memory[None] = Memory(lambda: None)
 
@@ -126,16 +129,31 @@ def _after_save(
 def _before_delete(
     sender: type[Model], *, instance: Model, using: str | None = None, origin: Any = None, **kwargs: Any
 ) -> None:
-    if not is_disabled():
+    if is_disabled():
+        return
+    alias = database_of(instance, using)
+
+    def find_out() -> Owners:
         is_fresh = origin is not instance  # Django has just read those that it deletes with another one
-        alias = database_of(instance, using)
-        _remember(instance, lambda: before_delete(_lookouts_at(sender), instance, alias, is_fresh=is_fresh))
+        owners = before_delete(_lookouts_at(sender), instance, alias, is_fresh=is_fresh)
+        if origin is None:
+            return owners
+        merge(_deletions.of(origin).setdefault((sender, alias), {}), owners)
+        return {}
+
+    _remember(instance, find_out)
 
 
-def _after_delete(*, instance: Model, using: str | None = None, **kwargs: Any) -> None:
-    if not is_disabled():
-        before = _remembered(instance) or {}
-        _capture(instance, database_of(instance, using), lambda: _known(before))
+def _after_delete(
+    sender: type[Model], *, instance: Model, using: str | None = None, origin: Any = None, **kwargs: Any
+) -> None:
+    if is_disabled():
+        return
+    alias = database_of(instance, using)
+    before = _remembered(instance) or {}
+    together = _deletions.of(origin).pop((sender, alias), {}) if origin in _deletions else {}
+    _capture(instance, alias, lambda: _known(before))
+    _capture(instance, alias, lambda: together)
 
 
 _RECEIVERS: dict[ModelSignal, Callable[..., None]] = {

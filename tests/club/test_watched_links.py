@@ -11,7 +11,8 @@ from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.db import connection, transaction
 from django.db.models import F
-from django.db.models.signals import post_save
+from django.db.models.deletion import Collector
+from django.db.models.signals import post_delete, post_save
 from django.test.utils import CaptureQueriesContext
 
 from blueshift_sync import services
@@ -310,3 +311,61 @@ class TestQueries:
         with CaptureQueriesContext(connection) as queries:
             subscription.save()
         assert len(queries) == 2
+
+
+class TestDeletionsOfMany:
+    """Whose rows are deleted together is read again once, however many they are."""
+
+    @pytest.fixture
+    def captures(self) -> Callable[[Callable[[], Any]], int]:
+        """Says how many statements of a call have to do with the mirror's customers."""
+
+        def count(call: Callable[[], Any]) -> int:
+            with CaptureQueriesContext(connection) as captured:
+                call()
+            return sum(Customer._meta.db_table in query["sql"] for query in captured)
+
+        return count
+
+    def test_a_customer_with_all_that_is_watched(self, captures: Callable[..., int]) -> None:
+        counted = []
+        for number in (2, 12):
+            member = Member.objects.create(email=f"{number}@example.com")
+            Position.objects.bulk_create([Position(team=Team.objects.create(), member=member) for _ in range(number)])
+            counted.append(captures(member.delete))
+            assert Customer.objects.get(email=member.email).state == "EXCLUDED"
+        assert counted[0] == counted[1]
+
+    def test_a_queryset(self, ada: Member, bob: Member, captures: Callable[..., int]) -> None:
+        counted = []
+        for number in (2, 12):
+            for _ in range(number):
+                order_of(ada), order_of(bob)
+            assert spent(ada, bob) == [number, number]
+            counted.append(captures(OrderLine.objects.all().delete))
+            assert spent(ada, bob) == [0, 0]
+        assert counted[0] == counted[1]
+
+    def test_one_after_another(self, ada: Member) -> None:
+        for order in [order_of(ada), order_of(ada)]:
+            order.delete()
+        assert spent(ada) == [0]
+
+    def test_a_deletion_that_failed_and_is_tried_again(self, ada: Member, bob: Member) -> None:
+        def refuse(**kwargs: Any) -> None:
+            raise ValidationError("not now")
+
+        plan = Plan.objects.create(code="gold")
+        for member in (ada, bob):
+            Subscription.objects.create(member=member, plan=plan)
+        with heard_first(post_delete, Subscription, refuse), pytest.raises(ValidationError), transaction.atomic():
+            plan.delete()
+        assert [told(member, "plans") for member in (ada, bob)] == [["gold"], ["gold"]]
+        plan.delete()
+        assert [told(member, "plans") for member in (ada, bob)] == [[], []]
+
+    def test_a_deletion_that_says_nothing_of_its_origin(self, ada: Member) -> None:
+        collector = Collector(using="default")
+        collector.collect([order_of(ada), order_of(ada)])
+        collector.delete()
+        assert spent(ada) == [0]
