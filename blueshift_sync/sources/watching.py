@@ -78,6 +78,8 @@ class Guess:
     model: type[Model]
     path: str
     source: Source
+    #: Whether objects of other models at its end are no mistake: it goes over a property or a generic relation.
+    may_lead_elsewhere: bool
     links: tuple[ForeignKey[Any, Any], ...] = ()
     is_watched: bool = True
 
@@ -98,12 +100,13 @@ class Guess:
     def _owners_at_the_end(self, obj: Any) -> Owners:
         owners: Owners = defaultdict(set)
         for owner in _objects_at(obj, self.path):
-            if not isinstance(owner, Model) or not are_kin(owner._meta.model, self.source.model):
+            if isinstance(owner, Model) and are_kin(owner._meta.model, self.source.model):
+                owners[owner._meta.model].add(key_in(owner._meta.model, owner))
+            elif not (isinstance(owner, Model) and self.may_lead_elsewhere):
                 raise SourceError(
                     f"A path of {type(self.source).__name__}.watch leads to {type(owner).__name__}, "
                     f"not {self.source.label}."
                 )
-            owners[owner._meta.model].add(key_in(owner._meta.model, owner))
         return owners
 
 
@@ -158,7 +161,7 @@ def lookouts_of(source: Source, watched: type[Model], path: str) -> Iterator[Loo
     """Whose saves and deletions have to do with this watch."""
     steps = relation_steps(watched, path)
     if steps is None or not are_kin(steps[-1].target, source.model):
-        yield Guess(watched, path, source)
+        yield Guess(watched, path, source, may_lead_elsewhere=steps is None)
         return
     for position, step in enumerate(steps):
         rest = tuple(steps[position:])

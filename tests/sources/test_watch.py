@@ -105,6 +105,31 @@ def test_a_path_to_the_wrong_model_is_logged_and_captures_nobody_else(
     assert "ada" not in caplog.text.lower()
 
 
+def test_a_path_over_a_property_may_lead_to_other_objects_too(
+    registered: Register, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a generic relation does. Who had the object is read again wherever it goes, and who gets it."""
+    watching(registered, {Visit: "person", Signup: "about"})
+    ada, bob = Person.objects.create(name="Ada"), Person.objects.create(name="Bob")
+    found = {"ada": ada, "bob": bob, "badge": Badge.objects.create(person=ada)}
+    monkeypatch.setattr(Signup, "about", property(lambda signup: found.get(signup.news)), raising=False)
+    signup = Signup.objects.create(news="badge")
+    for news, read_again in (("ada", [ada]), ("bob", [ada, bob]), ("badge", [bob]), ("bob", [bob]), ("", [bob])):
+        with services.disabled():
+            Visit.objects.create(person=ada), Visit.objects.create(person=bob)
+        before = [mirrored(person).version for person in (ada, bob)]
+        signup.news = news
+        signup.save()
+        after = [mirrored(person).version for person in (ada, bob)]
+        assert [new > old for new, old in zip(after, before, strict=True)] == [
+            person in read_again for person in (ada, bob)
+        ]
+    signup.news = "badge"
+    signup.save()
+    signup.delete()
+    assert caplog.records == []
+
+
 def test_a_path_that_does_not_exist_is_logged_and_the_save_goes_through(
     registered: Register, caplog: pytest.LogCaptureFixture
 ) -> None:
