@@ -12,6 +12,7 @@ from typing import Any
 from django.apps import apps
 from django.db import OperationalError, connections, router, transaction
 from django.db.models import Model
+from django.db.models.base import ModelState
 from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 from rq.timeouts import BaseTimeoutException
@@ -38,11 +39,6 @@ def disabled() -> Iterator[None]:
         yield
     finally:
         _disabled.reset(token)
-
-
-def is_disabled() -> bool:
-    """Whether this code runs in a block of `disabled`."""
-    return _disabled.get()
 
 
 def mirror_alias() -> str:
@@ -72,7 +68,7 @@ def _kin_of(model: type[Model]) -> list[type[Model]]:
 @receiver(post_delete, sender=Customer)
 def _on_customer_deleted(instance: Customer, using: str, **kwargs: Any) -> None:
     """A row of the mirror was deleted by hand: its customer ID is free."""
-    if instance.customer_id:
+    if instance.customer_id and using == mirror_alias():
         let_have_ids({instance.customer_id}, using)
 
 
@@ -81,16 +77,34 @@ def database_of(instance: Model, using: str | None) -> str:
     return using or router.db_for_write(instance._meta.model, instance=instance)
 
 
+def is_noticed(instance: Model, using: str | None) -> bool:
+    """Whether a change of the object in this database is one of the mirror's.
+
+    The mirror knows an object by model and key. So a copy of it in another database than the routers keep it in (an
+    archive, say) is passed over, like everything in a block of `disabled`.
+    """
+    return not _disabled.get() and _is_kept_in(database_of(instance, using), instance)
+
+
+def _is_kept_in(using: str, instance: Model) -> bool:
+    model = instance._meta.model
+    if using == router.db_for_write(model):
+        return True
+    bare = copy(instance)
+    bare._state = ModelState()  # or Django says that it belongs wherever it is
+    return using == router.db_for_write(model, instance=bare)
+
+
 def _on_save(
     instance: Model, *, using: str | None = None, created: bool = False, raw: bool = False, **kwargs: Any
 ) -> None:
-    if not raw and not _disabled.get():
+    if not raw and is_noticed(instance, using):
         alias = database_of(instance, using)
         capture_change(instance, alias, lambda obj: capture_chunk([obj], alias, new=created), savepoint=False)
 
 
 def _on_delete(instance: Model, *, using: str | None = None, **kwargs: Any) -> None:
-    if not _disabled.get():
+    if is_noticed(instance, using):
         capture_change(instance, database_of(instance, using), forget_object)
 
 

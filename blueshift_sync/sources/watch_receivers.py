@@ -13,7 +13,7 @@ from rq.timeouts import BaseTimeoutException
 from .base import Source
 from .capture import capture_keys
 from .memory import Memory
-from .receivers import capture_change, capture_safely, database_of, is_disabled
+from .receivers import capture_change, capture_safely, database_of, is_noticed
 from .relations import family
 from .watching import (
     Before,
@@ -99,7 +99,7 @@ def _before_save(
     update_fields: Any = None,
     **kwargs: Any,
 ) -> None:
-    if not raw and not is_disabled():
+    if not raw and is_noticed(instance, using):
         _remember(
             instance, lambda: before_save(_lookouts_at(sender), instance, update_fields, database_of(instance, using))
         )
@@ -115,7 +115,7 @@ def _after_save(
     update_fields: Any = None,
     **kwargs: Any,
 ) -> None:
-    if raw or is_disabled():
+    if raw or not is_noticed(instance, using):
         return
     before = _remembered(instance) or Before({}, set())
     lookouts = _lookouts_at(sender)
@@ -129,7 +129,7 @@ def _after_save(
 def _before_delete(
     sender: type[Model], *, instance: Model, using: str | None = None, origin: Any = None, **kwargs: Any
 ) -> None:
-    if is_disabled():
+    if not is_noticed(instance, using):
         return
     alias = database_of(instance, using)
 
@@ -147,7 +147,7 @@ def _before_delete(
 def _after_delete(
     sender: type[Model], *, instance: Model, using: str | None = None, origin: Any = None, **kwargs: Any
 ) -> None:
-    if is_disabled():
+    if not is_noticed(instance, using):
         return
     alias = database_of(instance, using)
     before = _remembered(instance) or {}
@@ -177,7 +177,7 @@ def _on_link(
     using: str | None = None,
     **kwargs: Any,
 ) -> None:
-    if is_disabled() or instance in _raw:
+    if instance in _raw or not is_noticed(instance, using):
         return
     alias = database_of(instance, using)
     ends = list(dict.fromkeys(end for _, end in _ends[sender]))
