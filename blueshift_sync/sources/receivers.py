@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from copy import copy
 from typing import Any
 
 from django.apps import apps
-from django.db import OperationalError, connections, router, transaction
+from django.db import DatabaseError, OperationalError, connections, router, transaction
 from django.db.models import Model
 from django.db.models.base import ModelState
-from django.db.models.signals import post_delete, post_save
+from django.db.models.signals import post_delete, post_save, pre_delete
 from django.dispatch import receiver
 from rq.timeouts import BaseTimeoutException
 
@@ -21,10 +21,14 @@ from ..models import Customer
 from .base import Source
 from .capture import capture_chunk, forget_object
 from .customers import let_have_ids
+from .memory import Memory
 from .mistakes import loggable_key
 from .registry import sources_of
-from .relations import are_kin
+from .relations import are_kin, text_in_key
 from .trips import is_undone
+
+#: The row that an object to be deleted has, where its key may be written differently.
+_rows_deleted: Memory[list[Model]] = Memory(list)
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +55,8 @@ def connect(source: Source) -> None:
     for model in _kin_of(source.model):
         post_save.connect(_on_save, sender=model, dispatch_uid="blueshift_sync.save")
         post_delete.connect(_on_delete, sender=model, dispatch_uid="blueshift_sync.delete")
+        if text_in_key(model):
+            pre_delete.connect(_before_delete, sender=model, dispatch_uid="blueshift_sync.before_delete")
 
 
 def disconnect(source: Source) -> None:
@@ -59,6 +65,7 @@ def disconnect(source: Source) -> None:
         if not sources_of(model):
             post_save.disconnect(sender=model, dispatch_uid="blueshift_sync.save")
             post_delete.disconnect(sender=model, dispatch_uid="blueshift_sync.delete")
+            pre_delete.disconnect(sender=model, dispatch_uid="blueshift_sync.before_delete")
 
 
 def _kin_of(model: type[Model]) -> list[type[Model]]:
@@ -103,9 +110,25 @@ def _on_save(
         capture_change(instance, alias, lambda obj: capture_chunk([obj], alias, new=created), savepoint=False)
 
 
+def _before_delete(instance: Model, *, using: str | None = None, origin: Any = None, **kwargs: Any) -> None:
+    """Finds the object under the key that its row has, where the database takes another one for it as well."""
+    alias = database_of(instance, using)
+    is_read_for_this = origin is not None and origin is not instance
+    if not is_read_for_this and is_noticed(instance, using) and _may_differ(instance._meta.model, alias):
+        with suppress(DatabaseError), transaction.atomic(using=alias):
+            _rows_deleted.of(instance).extend(instance._meta.model._base_manager.using(alias).filter(pk=instance.pk))
+
+
+def _may_differ(model: type[Model], using: str) -> bool:
+    """Whether "A" may be "a" in a key: to MySQL and MariaDB, if the column doesn't say otherwise, and to collations."""
+    return connections[using].vendor == "mysql" or any(field.db_collation for field in text_in_key(model))
+
+
 def _on_delete(instance: Model, *, using: str | None = None, **kwargs: Any) -> None:
     if is_noticed(instance, using):
-        capture_change(instance, database_of(instance, using), forget_object)
+        for row in _rows_deleted.of(instance) or [instance]:
+            capture_change(row, database_of(instance, using), forget_object)
+    _rows_deleted.forget(instance)
 
 
 def capture_change(instance: Model, using: str, capture: Callable[[Model], Any], *, savepoint: bool = True) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import (
+    CharField,
     CompositePrimaryKey,
     ForeignKey,
     ForeignObjectRel,
@@ -16,6 +17,7 @@ from django.db.models import (
     ManyToManyRel,
     Model,
     QuerySet,
+    TextField,
 )
 
 
@@ -118,6 +120,20 @@ def shares_key(one: type[Model], other: type[Model]) -> bool:
 def key_parts(key: CompositePrimaryKey) -> list[Any]:
     """The fields of a primary key that is made of several."""
     return list(key.fields)
+
+
+def text_in_key(model: type[Model]) -> list[Any]:
+    """The fields that hold text, of those that the primary key is made of or comes from."""
+    field: Any = model._meta.pk
+    parts = key_parts(field) if isinstance(field, CompositePrimaryKey) else [field]
+    return [origin for origin in map(_origin_of, parts) if isinstance(origin, CharField | TextField)]
+
+
+def _origin_of(field: Any) -> Any:
+    """The field that a foreign key, and those that it leads over, has its values from."""
+    while field.is_relation:
+        field = field.target_field
+    return field
 
 
 def key_in(model: type[Model], obj: Any) -> Any:

@@ -242,6 +242,27 @@ def test_a_key_that_the_database_takes_for_another_is_that_one(registered: Regis
     assert ListMembership.objects.filter(is_member=True).count() == len(expected)
 
 
+def test_an_object_that_is_deleted_under_a_key_that_is_written_differently(registered: Register) -> None:
+    mirror_emails(registered, Account, Profile)
+
+    @registered(Account)
+    class Everybody(MembershipSource):
+        customer = lambda account: account  # noqa: E731
+        list_id = 7
+
+    account = Account.objects.create(login="ada", email="ada@example.com")
+    profile = Profile.objects.create(account=account, email="profile@example.com")
+    Profile(pk="ADA").delete()
+    assert is_mirrored(profile) is Profile.objects.exists()
+    Account(login="ADA").delete()
+    assert is_mirrored(account) is Account.objects.exists()
+    assert ListMembership.objects.filter(is_member=True).exists() is Account.objects.exists()
+
+
+def is_mirrored(obj: Any) -> bool:
+    return Customer.objects.filter(source_type=obj._meta.label_lower, source_id=obj.pk).exists()
+
+
 def test_a_key_that_is_another_models(registered: Register) -> None:
     mirror_emails(registered, Profile)
     account = Account.objects.create(login="ada", email="")
