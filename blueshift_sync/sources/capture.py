@@ -14,13 +14,19 @@ from .base import CustomerSource, MembershipSource, Source
 from .captured import Captured
 from .customers import capture_customers, detach_customer
 from .memberships import capture_memberships, capture_memberships_of, withdraw_memberships
+from .reads import is_reading
 from .registry import sources_of
 from .relations import concrete_of, key_in, keys_of_kin
 from .slices import slices, slices_of_keys
 
 
 def capture_objects(objects: QuerySet[Any] | Iterable[Model]) -> Captured:
-    """Re-reads `objects` through every source of their models. Objects without a source are passed over."""
+    """Re-reads `objects` through every source of their models. Objects without a source are passed over.
+
+    Raises SourceError for an object without a primary key, and where a source calls it while it reads.
+    """
+    if is_reading():
+        raise SourceError("A source can't have objects captured while it reads one.")
     total = Captured()
     if isinstance(objects, QuerySet) and objects._result_cache is None:
         using = getattr(objects, "_db", None) or router.db_for_write(objects.model)

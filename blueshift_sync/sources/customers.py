@@ -34,6 +34,7 @@ from .fresh import fresh_objects, fresh_query
 from .identity import give_up_ids, settle_identities
 from .queries import Select
 from .readings import Reading, key_text, read_customer, read_customer_alone
+from .reads import changes_afterwards
 from .removals import plan_removals
 from .trips import is_undone, savepoint, savepoint_within
 from .values import size_of
@@ -122,25 +123,27 @@ def capture_customers(
     `patiently`: where there is no transaction, in one that gives way to those of the site.
     """
     capture = gives_way(_capture_customers) if patiently and not is_in_transaction() else _capture_customers
-    try:
-        return capture(source, keys, using, read_customer, new=new)
-    except DatabaseError:
-        if is_undone(router.db_for_write(Customer)):
-            raise
-        # Somebody else made one of the rows, or took one of the customer IDs, in between: now it can be seen. Or the
-        # source's own code failed in the database: read by itself, only its own object suffers.
-        return capture(source, keys, using, partial(read_customer_alone, using=using))
+    with changes_afterwards():
+        try:
+            return capture(source, keys, using, read_customer, new=new)
+        except DatabaseError:
+            if is_undone(router.db_for_write(Customer)):
+                raise
+            # Somebody else made one of the rows, or took one of the customer IDs, in between: now it can be seen. Or
+            # the source's own code failed in the database: read by itself, only its own object suffers.
+            return capture(source, keys, using, partial(read_customer_alone, using=using))
 
 
 def compare_customers(source: CustomerSource, keys: Sequence[Any], using: str) -> Differences:
     """What `capture_customers` would change. Nothing is locked or written."""
     mirror = router.db_for_write(Customer)
-    try:
-        with savepoint_within(using):
-            return _compare(source, keys, using, read_customer, mirror, locked=False)
-    except DatabaseError:
-        alone = partial(read_customer_alone, using=using)
-        return _compare(source, keys, using, alone, mirror, locked=False)
+    with changes_afterwards():
+        try:
+            with savepoint_within(using):
+                return _compare(source, keys, using, read_customer, mirror, locked=False)
+        except DatabaseError:
+            alone = partial(read_customer_alone, using=using)
+            return _compare(source, keys, using, alone, mirror, locked=False)
 
 
 def _capture_customers(

@@ -28,6 +28,7 @@ from .fresh import fresh_objects, keys_of_child
 from .mistakes import describe, is_mistake, loggable_key
 from .queries import Select
 from .readings import key_text
+from .reads import changes_afterwards, read_settled
 from .registry import customer_source_of, customer_sources_of_children
 from .trips import is_undone, savepoint, savepoint_within
 
@@ -105,23 +106,25 @@ def capture_memberships(
     `patiently`: where there is no transaction, in one that gives way to those of the site.
     """
     capture = gives_way(_capture_memberships) if patiently and not is_in_transaction() else _capture_memberships
-    try:
-        return capture(sources, keys, using, read_wish)
-    except DatabaseError:
-        if is_undone(router.db_for_write(ListMembership)):
-            raise
-        # As with customers: a row made in between can be seen now, and a source's mistake in the database is kept
-        # to its own object.
-        return capture(sources, keys, using, read_wish_alone)
+    with changes_afterwards():
+        try:
+            return capture(sources, keys, using, read_wish)
+        except DatabaseError:
+            if is_undone(router.db_for_write(ListMembership)):
+                raise
+            # As with customers: a row made in between can be seen now, and a source's mistake in the database is kept
+            # to its own object.
+            return capture(sources, keys, using, read_wish_alone)
 
 
 def compare_memberships(sources: Sequence[MembershipSource], keys: Sequence[Any], using: str) -> _Capture:
     """What `capture_memberships` would change. Nothing is locked or written."""
-    try:
-        with savepoint_within(using):
-            return _compare(sources, keys, using, read_wish)
-    except DatabaseError:
-        return _compare(sources, keys, using, read_wish_alone)
+    with changes_afterwards():
+        try:
+            with savepoint_within(using):
+                return _compare(sources, keys, using, read_wish)
+        except DatabaseError:
+            return _compare(sources, keys, using, read_wish_alone)
 
 
 def _compare(sources: Sequence[MembershipSource], keys: Sequence[Any], using: str, read: Reader) -> _Capture:
@@ -183,8 +186,15 @@ def _read_wishes(sources: Sequence[MembershipSource], keys: Sequence[Any], using
 def read_wish(source: MembershipSource, obj: Model, using: str) -> Wish | None:
     """What `obj` says through `source`; None where it names no list or no customer.
 
-    Raises SourceError where no source mirrors the customer or the list's number is none.
+    Raises SourceError where no source mirrors the customer, the list's number is none, or the source doesn't only read.
     """
+    wish, complaint = read_settled(obj, lambda: _read_wish(source, obj))
+    if complaint:
+        raise SourceError(complaint)
+    return wish
+
+
+def _read_wish(source: MembershipSource, obj: Model) -> Wish | None:
     list_id = source.read_list_id(obj)
     customer = source.read_field(obj, "customer")
     if list_id in (None, "") or customer is None:

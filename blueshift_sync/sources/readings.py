@@ -17,6 +17,7 @@ from ..exceptions import ValueNotSendable
 from ..models import Customer
 from .base import CustomerSource
 from .mistakes import describe, is_mistake, text_of
+from .reads import read_settled
 from .values import check_size, to_json
 
 _TEXTS = [
@@ -56,6 +57,13 @@ class Reading:
 
 def read_customer(source: CustomerSource, obj: Model) -> Reading:
     """Reads `obj` through `source`. Mistakes in the source or its values end up in the reading, not as errors."""
+    reading, complaint = read_settled(obj, lambda: _read_customer(source, obj))
+    if complaint and not reading.is_excluded:
+        reading.refuse("source_error", complaint)
+    return reading
+
+
+def _read_customer(source: CustomerSource, obj: Model) -> Reading:
     reading = Reading(source.label, key_text(obj.pk))
     with _as_the_site():
         _read_standard_fields(source, obj, reading)

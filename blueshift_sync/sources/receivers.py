@@ -23,6 +23,7 @@ from .capture import capture_chunk, forget_object
 from .customers import let_have_ids
 from .memory import Memory
 from .mistakes import loggable_key
+from .reads import is_reading, put_off
 from .registry import sources_of
 from .relations import are_kin, text_in_key
 from .trips import is_undone
@@ -133,6 +134,10 @@ def _on_delete(instance: Model, *, using: str | None = None, **kwargs: Any) -> N
 
 def capture_change(instance: Model, using: str, capture: Callable[[Model], Any], *, savepoint: bool = True) -> None:
     """Captures now, in the transaction of the change; where that is on another database, once it is committed."""
+    if is_reading():
+        frozen = copy(instance)
+        put_off(instance._meta.model, lambda: capture_change(frozen, using, capture, savepoint=savepoint))
+        return
     mirror = mirror_alias()
     if using == mirror:
         capture_safely(instance, mirror, capture, savepoint=savepoint)
