@@ -149,12 +149,9 @@ def _results(
     call: ApiCall, records: Sequence[Any], answers: Sequence[RecordAnswer], redaction: Redaction
 ) -> Iterator[tuple[Any, ...]]:
     for position, (record, answer) in enumerate(zip(records, answers, strict=True)):
-        # Of a customer, `customer_id` is the one in Blueshift.
-        is_of_a_customer = isinstance(record, ListMembership | CustomerRemoval)
         yield (
             call.pk,
-            record.customer_id if is_of_a_customer else record.pk,
-            record.pk if isinstance(record, ListMembership) else None,
+            *links_of(record),
             position,
             redaction.of_text(record.identifier),
             record.claimed_version,
@@ -163,6 +160,16 @@ def _results(
             redaction.of_text(answer.message),
             redaction.of_json(answer.details),
         )
+
+
+def links_of(record: Any) -> tuple[int | None, int | None]:
+    """The keys of the customer and of the membership whose result this is."""
+    # Of a customer, `customer_id` is the one in Blueshift.
+    is_of_a_customer = isinstance(record, ListMembership | CustomerRemoval)
+    return (
+        record.customer_id if is_of_a_customer else record.pk,
+        record.pk if isinstance(record, ListMembership) else None,
+    )
 
 
 def storable_text(body: bytes) -> str:

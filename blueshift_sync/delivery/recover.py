@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -13,19 +14,21 @@ from django.db.models import Exists, F, OuterRef
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from ..client import RecordAnswer, RecordOutcome
 from ..conf import app_settings
-from ..models import ApiCall, Customer, CustomerRemoval, ListMembership, SyncState
-from .audit import write_results
+from ..models import ApiCall, Customer, CustomerRemoval, ListMembership, RecordResult, SyncState
+from .audit import RESULT_COLUMNS, links_of
 from .claim import RELEASED, next_state
 from .locks import HeldBySomebody, gives_up
-from .redaction import Redaction
 from .runs import SentModel
+from .statements import insert_rows
 
 logger = logging.getLogger(__name__)
 
 MODELS: tuple[SentModel, ...] = (Customer, ListMembership, CustomerRemoval)
+WORKER_DIED = "worker_died"
 WHAT_HAPPENED = "The worker ended before the answer came; nobody knows whether the call arrived."
+#: Orphaned calls closed in one sweep; the next one goes on.
+ORPHANS_AT_A_TIME = 1000
 
 
 def recover_expired_claims() -> None:
@@ -47,30 +50,12 @@ def _recover_claim(model: type[Any], token: UUID | None) -> None:
         .order_by("pk")
     )
     call = ApiCall.objects.select_for_update().filter(claim_token=token, state=ApiCall.State.OPEN).first()
-    if call is not None:
+    if call is not None and records:
         _close_unknown(call, records)
     model.objects.filter(pk__in=[record.pk for record in records], claim_token=token).update(
         **next_state(now), attempts=F("attempts") + int(call is not None), **RELEASED
     )
     logger.warning("%s records of a dead worker's claim are due again.", len(records))
-
-
-def _close_unknown(call: ApiCall, records: Sequence[Any]) -> None:
-    call.state = ApiCall.State.UNKNOWN
-    call.error_code = "worker_died"
-    call.error = WHAT_HAPPENED
-    call.error_count = len(records)
-    call.save(update_fields=["state", "error_code", "error", "error_count"])
-    died = RecordAnswer(RecordOutcome.UNKNOWN, "worker_died", WHAT_HAPPENED)
-    write_results([(call, records, [died] * len(records), Redaction.of(_payload(records)))])
-
-
-def _payload(records: Sequence[Any]) -> dict[str, Any]:
-    """What the call carried, as far as it is needed to know what to mask."""
-    if isinstance(records[0], ListMembership):
-        key = records[0].customer_list.identifier_key
-        return {"identifier_key": key, "identifier_values": [record.identifier for record in records]}
-    return {"customers": [record.payload for record in records]}
 
 
 def close_orphaned_calls() -> None:
@@ -83,4 +68,50 @@ def close_orphaned_calls() -> None:
     for model in MODELS:
         carried = model._default_manager.filter(state=SyncState.State.SENDING, claim_token=OuterRef("claim_token"))
         orphans = orphans.exclude(Exists(carried))
-    orphans.update(state=ApiCall.State.UNKNOWN, error_code="worker_died", error=WHAT_HAPPENED)
+    for pk in list(orphans.values_list("pk", flat=True)[:ORPHANS_AT_A_TIME]):
+        with suppress(HeldBySomebody):
+            _close_orphan(pk)
+
+
+@gives_up
+def _close_orphan(pk: int) -> None:
+    call = ApiCall.objects.select_for_update().filter(pk=pk, state=ApiCall.State.OPEN).first()
+    if call is not None:
+        _close_unknown(call, [])
+
+
+def _close_unknown(call: ApiCall, records: Sequence[Any]) -> None:
+    """`records`: those of the call that are still in its claim, in the order of their keys, as they were sent."""
+    call.state = ApiCall.State.UNKNOWN
+    call.error_code = WORKER_DIED
+    call.error = WHAT_HAPPENED
+    call.error_count = call.record_count
+    call.save(update_fields=["state", "error_code", "error", "error_count"])
+    insert_rows(RecordResult, RESULT_COLUMNS, list(_results(call, records)))
+
+
+def _results(call: ApiCall, records: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+    """One for each record that the call carried, as far as that can be known: its request names even deleted ones."""
+    outcome: tuple[Any, ...] = (RecordResult.Outcome.UNKNOWN.value, WORKER_DIED, WHAT_HAPPENED, {})
+    for position, (record, identifier) in enumerate(_carried(call, records)):
+        customer, membership = links_of(record) if record is not None else (None, None)
+        version = record.claimed_version if record is not None else 0
+        yield (call.pk, customer, membership, position, identifier, version, *outcome)
+
+
+def _carried(call: ApiCall, records: Sequence[Any]) -> list[tuple[Any, str]]:
+    """By position, the record, or None for one that isn't there any more, and the identifier as it was stored."""
+    sent = _identifiers_in(call.request_body) or [""] * len(records)
+    if len(sent) == len(records):
+        return list(zip(records, sent, strict=True))
+    there = {record.identifier: record for record in records}
+    return [(there.get(identifier), identifier) for identifier in sent]
+
+
+def _identifiers_in(body: str) -> list[str]:
+    """Whom a stored request names, in its order. Masked identifiers stay masked."""
+    payload = json.loads(body) if body else {}
+    if "identifier_values" in payload:
+        return list(payload["identifier_values"])
+    customers = payload.get("customers", [payload] if payload else [])
+    return [customer.get("customer_id") or customer.get("email") or "" for customer in customers]
