@@ -1,4 +1,9 @@
-"""After a crash: what a dead worker left behind is brought back."""
+"""After a crash: what a dead worker left behind is brought back.
+
+A record may be what ended the worker: too large for its memory, or the trigger of a fault in some library. So the
+records of a dead worker's claim come back in half the company, in the end alone. Who ends a worker alone, again and
+again, is FAILED. A worker that somebody else ended costs its records nothing but one round in smaller batches.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +11,23 @@ import json
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import count
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Exists, F, OuterRef, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from ..conf import app_settings
 from ..models import ApiCall, Customer, CustomerRemoval, ListMembership, RecordResult, SyncState
+from ..signals import records_failed
 from .audit import RESULT_COLUMNS, links_of
 from .claim import RELEASED, next_state
 from .locks import HeldBySomebody, gives_up
-from .runs import SentModel
+from .policy import Isolate, next_batch_limit
+from .runs import SentModel, note_outcomes
 from .statements import insert_rows
 
 logger = logging.getLogger(__name__)
@@ -33,29 +41,74 @@ ORPHANS_AT_A_TIME = 1000
 
 def recover_expired_claims() -> None:
     """Frees the records of claims that ran out. Their calls are UNKNOWN, and they go again."""
+    moments = _moments_apart()
     for model in MODELS:
         expired = model._default_manager.filter(state=SyncState.State.SENDING, claim_expires_at__lt=Now())
         for token in set(expired.values_list("claim_token", flat=True)):
             # Left for the next look where somebody holds its rows: nothing else is to wait for that.
             with suppress(HeldBySomebody):
-                _recover_claim(model, token)
+                call_id, failed = _recover_claim(model, token, moments)
+                if failed and call_id is not None:
+                    records_failed.send_robust(sender=model, call_id=call_id, count=failed)
+
+
+def _moments_apart() -> Iterator[datetime]:
+    """When records are tried that ended their workers alone: each by itself, or one would take the others with it."""
+    now, longest_call = timezone.now(), sum(app_settings().TIMEOUT)
+    return (now + timedelta(seconds=number * longest_call) for number in count())
 
 
 @gives_up
-def _recover_claim(model: type[Any], token: UUID | None) -> None:
-    now = timezone.now()
+def _recover_claim(model: type[Any], token: UUID | None, moments: Iterator[datetime]) -> tuple[int | None, int]:
+    """Returns the key of the claim's call, if it was opened, and how many records became FAILED."""
     records = list(
         model.objects.select_for_update()
         .filter(state=SyncState.State.SENDING, claim_token=token, claim_expires_at__lt=Now())
         .order_by("pk")
     )
+    if not records:
+        return None, 0
     call = ApiCall.objects.select_for_update().filter(claim_token=token, state=ApiCall.State.OPEN).first()
-    if call is not None and records:
+    if call is not None:
         _close_unknown(call, records)
-    model.objects.filter(pk__in=[record.pk for record in records], claim_token=token).update(
-        **next_state(now), attempts=F("attempts") + int(call is not None), **RELEASED
+    failed = _bring_back(model.objects.filter(pk__in=[record.pk for record in records]), records, moments)
+    logger.warning(
+        "A worker died with a claim: %s of its records are due again, %s failed.", len(records) - failed, failed
     )
-    logger.warning("%s records of a dead worker's claim are due again.", len(records))
+    return call.pk if call is not None else None, failed
+
+
+def _bring_back(rows: QuerySet[Any], records: Sequence[Any], moments: Iterator[datetime]) -> int:
+    """Returns how many became FAILED."""
+    first = records[0]
+    is_alone = len(records) == 1
+    if is_alone and first.attempts + 1 >= app_settings().MAX_ATTEMPTS and first.version == first.claimed_version:
+        return _give_up(rows, first)
+    rows.update(
+        **next_state(next(moments) if is_alone else timezone.now()),
+        attempts=F("attempts") + int(is_alone),
+        batch_limit=next_batch_limit(Isolate.HALVES, len(records)),
+        **RELEASED,
+    )
+    return 0
+
+
+def _give_up(rows: QuerySet[Any], record: Any) -> int:
+    failed = rows.update(
+        state=SyncState.State.FAILED,
+        error_code=WORKER_DIED,
+        error_message=(
+            f"The worker ended while it was sending this record alone, at attempt {record.attempts + 1}, the last one. "
+            "Its log may say why: too little memory for a very large record, for one. A push tries again."
+        ),
+        attempts=F("attempts") + 1,
+        due_at=None,
+        waiting_since=None,
+        **RELEASED,
+    )
+    if record.run_id is not None:
+        note_outcomes(record.run_id, accepted=0, rejected=failed)
+    return int(failed)
 
 
 def close_orphaned_calls() -> None:

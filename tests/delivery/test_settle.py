@@ -146,7 +146,7 @@ def test_a_dead_workers_records_go_again_and_its_call_is_unknown(send: Callable[
     assert (call.state, call.error_code) == ("UNKNOWN", "worker_died")
     results = call.results.order_by("position").values_list("customer", "outcome")
     assert list(results) == [(customer.pk, "UNKNOWN") for customer in customers]
-    assert set(Customer.objects.values_list("state", "attempts", "claim_token")) == {("PENDING", 1, None)}
+    assert set(Customer.objects.values_list("state", "batch_limit", "claim_token")) == {("PENDING", 1, None)}
 
 
 def test_a_worker_whose_lease_ran_out_may_not_settle(send: Callable[[], Finish]) -> None:
