@@ -29,8 +29,8 @@ def grants_for(seconds: float) -> Callable[[], dict[str, object]]:
         moments: list[float] = []
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            wait = reserve_call(longest_wait=60)
-            time.sleep(wait or 0)
+            turn = reserve_call(longest_wait=60)
+            time.sleep(turn.delay if turn else 0)
             moments.append(time.monotonic())
         return {"moments": moments, "round_trips": round_trips()}
 

@@ -43,12 +43,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def _empty_redis() -> Iterator[None]:
     """No job, flag or clock is left over from another test."""
-    from blueshift_sync.delivery.throttle import forget_turns
-
     redis = django_rq.get_connection("default")
     yield
     redis.flushdb()
-    forget_turns()
 
 
 @pytest.fixture

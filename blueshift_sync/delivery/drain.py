@@ -31,7 +31,7 @@ from .recover import recover_expired_claims
 from .runs import finish_if_done
 from .settle import settle
 from .stop import KEY_IS_GOOD, current_stop, may_send, probe, stop_sending
-from .throttle import LONGEST_WAIT, pause_calls, reserve_calls, wait_for_turn
+from .throttle import LONGEST_WAIT, Turn, pause_calls, reserve_calls, wait_for_turn
 from .wake import DRAIN_SECONDS, acknowledge, wake
 from .work import Work, give_up
 
@@ -168,26 +168,25 @@ class Drain:
     def _send(self, batches: Sequence[Batch]) -> bool:
         """Sends the batches at their turns. False: not all of them got one."""
         try:
-            delays = reserve_calls(len(batches), LONGEST_WAIT)
-            now = time.monotonic()
-            granted = [(batch, self.client.prepare(batch.request)) for batch in batches[: len(delays)]]
+            turns = reserve_calls(len(batches), LONGEST_WAIT)
+            granted = [(batch, self.client.prepare(batch.request)) for batch in batches[: len(turns)]]
             calls = open_calls(granted, self.job_id)
         except BaseException:
             for batch in batches:
                 with suppress(DatabaseError):  # what is wrong already is what matters
                     give_up(batch)
             raise
-        for batch in batches[len(delays) :]:
+        for batch in batches[len(turns) :]:
             give_up(batch)
-        for (batch, http_call), call, delay in zip(granted, calls, delays, strict=True):
+        for (batch, http_call), call, turn in zip(granted, calls, turns, strict=True):
             lease = batch.claim.lease if batch.claim is not None else None
-            self.in_flight[self.pool.submit(self._send_at, now + delay, http_call, lease)] = (batch, call)
+            self.in_flight[self.pool.submit(self._send_at, turn, http_call, lease)] = (batch, call)
         self.paused = self.paused or not self.in_flight
-        return len(delays) == len(batches)
+        return len(turns) == len(batches)
 
-    def _send_at(self, turn: float, http_call: HttpCall, lease: Lease | None) -> Exchange:
+    def _send_at(self, turn: Turn, http_call: HttpCall, lease: Lease | None) -> Exchange:
         """Sends the call when its turn comes, on a connection that was made before."""
-        time.sleep(max(0.0, turn - CONNECT_AHEAD - time.monotonic()))
+        time.sleep(max(0.0, turn.moment - CONNECT_AHEAD - time.monotonic()))
         return self.client.send(http_call, before_leaving=lambda: _wait_for(turn, lease))
 
     # Settling
@@ -265,7 +264,7 @@ class Drain:
         return True
 
 
-def _wait_for(turn: float, lease: Lease | None) -> None:
+def _wait_for(turn: Turn, lease: Lease | None) -> None:
     """Waits for a call's turn. Raises HeldBack.
 
     After the lease nothing is sent: another worker may have sent the records since, and as they are now.

@@ -2,11 +2,16 @@
 
 The generic cell rate algorithm without burst: each grant moves the clock on by one interval, so calls are evenly
 spaced. Redis's time counts, for those of the workers' machines differ.
+
+Redis may lose the clock, or go on with an old one after a restart. Then nobody knows which turns were granted: a new
+clock begins, under a name of its own, so late that what has left by the old one is a second ago. A turn by the old one
+is worth nothing any more: its call takes another.
 """
 
 from __future__ import annotations
 
 import time
+from typing import NamedTuple
 
 from ..client import HeldBack
 from ..conf import app_settings
@@ -21,95 +26,107 @@ LONGEST_WAIT = 30.0
 #: Seconds after its turn in which a call may still leave.
 LATE = 0.01
 
-#: KEYS[1]: the clock, in microseconds. ARGV: the interval, the longest and the shortest wait, all in microseconds, and
-#: how many turns. Returns the wait for the first one and how many were taken: no more than the longest wait allows.
+#: Seconds for which the clock is kept that nobody asks. Who asks later waits for a second, as after a loss.
+KEPT = 86400
+
+#: KEYS: the clock, and what is there while nobody may call. ARGV: the interval, the longest wait and the first wait by
+#: a new clock, all in microseconds, how many turns, and how long the clock is kept, in milliseconds. Returns the wait
+#: for the first turn, how many were taken (no more than the longest wait allows) and the clock's name.
 _RESERVE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local interval, longest, shortest, turns = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local turn = math.max(now + shortest, tonumber(redis.call('GET', KEYS[1]) or '0'))
-local wait = turn - now
-if wait > longest then return {0, 0} end
-if interval > 0 then turns = math.min(turns, math.floor((longest - wait) / interval) + 1) end
-local after = turn + turns * interval
-redis.call('SET', KEYS[1], string.format('%.0f', after), 'PX', math.ceil((after - now) / 1000) + 1000)
-return {string.format('%.0f', wait), turns}
-"""
-
-#: As above; KEYS[2] is there while nobody may call, ARGV[1] says for how long, in microseconds.
-_PAUSE = """
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local turn = math.max(now + tonumber(ARGV[1]), tonumber(redis.call('GET', KEYS[1]) or '0'))
-redis.call('SET', KEYS[1], string.format('%.0f', turn), 'PX', math.ceil((turn - now) / 1000) + 1000)
-if redis.call('PTTL', KEYS[2]) < ARGV[1] / 1000 then
-  redis.call('SET', KEYS[2], 1, 'PX', math.max(1, math.floor(ARGV[1] / 1000)))
+local interval, longest, first, turns = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local info = redis.pcall('INFO', 'server')
+local server = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
+local turn, name = unpack(redis.call('HMGET', KEYS[1], 'turn', 'name'))
+if not turn or string.sub(name, 1, #server) ~= server then
+  turn, name = now + first, server .. string.format(':%.0f', now)
 end
+turn = math.max(tonumber(turn), now, now + redis.call('PTTL', KEYS[2]) * 1000)
+local wait = turn - now
+if wait > longest then turns = 0
+elseif interval > 0 then turns = math.min(turns, math.floor((longest - wait) / interval) + 1) end
+local after = turn + turns * interval
+redis.call('HSET', KEYS[1], 'turn', string.format('%.0f', after), 'name', name)
+redis.call('PEXPIRE', KEYS[1], math.ceil((after - now) / 1000) + ARGV[5])
+return {string.format('%.0f', wait), turns, name}
 """
 
-#: When this process may call next by its own turns, by account and the monotonic clock. Redis may lose the clock, and
-#: would grant turns between those that were granted.
-_next_turns: dict[str, float] = {}
+#: KEYS: what is there while nobody may call. ARGV: for how long, in milliseconds.
+_PAUSE = """
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], 1, 'PX', ARGV[1]) end
+"""
 
 
-def reserve_calls(count: int, longest_wait: float) -> list[float]:
-    """Takes the next free moments for so many calls. Returns the seconds until each.
+class Turn(NamedTuple):
+    """A call's turn: so many seconds after it was granted, at a moment of the monotonic clock; and by what clock."""
+
+    delay: float
+    moment: float
+    clock: bytes | str
+
+
+def reserve_calls(count: int, longest_wait: float) -> list[Turn]:
+    """Takes the next free turns for so many calls.
 
     Those further away than `longest_wait` seconds (sending is paused, or many workers wait) are left out, and not
     taken. Raises RedisUnavailable: without the clock nothing may be sent.
     """
     rate = app_settings().CALLS_PER_SECOND
-    interval = 0 if rate is None else round(1_000_000 / (rate * USED_SHARE))
-    longest = round(longest_wait * 1_000_000)
-    clock, asked_at = account_key("throttle"), time.monotonic()
-    # Less what asking may take, so that the clock decides wherever it is there.
-    shortest = max(0, round((_next_turns.get(clock, 0) - asked_at - LATE) * 1_000_000))
+    interval = 0 if rate is None else 1_000_000 / (rate * USED_SHARE)
+    first = 0 if rate is None else interval * max(rate, 1)
+    durations = [round(interval), round(longest_wait * 1_000_000), round(first)]
     with redis_errors_named():
-        wait, taken = redis_connection().eval(_RESERVE, 1, clock, interval, longest, shortest, count)
-    if taken:
-        _next_turns[clock] = asked_at + (int(wait) + taken * interval) / 1_000_000
-    return [(int(wait) + turn * interval) / 1_000_000 for turn in range(taken)]
+        wait, taken, clock = redis_connection().eval(_RESERVE, 2, *_keys(), *durations, count, KEPT * 1000)
+    now = time.monotonic()
+    delays = [(int(wait) + number * durations[0]) / 1_000_000 for number in range(taken)]
+    return [Turn(delay, now + delay, clock) for delay in delays]
 
 
-def forget_turns() -> None:
-    """For tests that empty Redis and begin anew: what this process was granted counts no more."""
-    _next_turns.clear()
-
-
-def reserve_call(longest_wait: float) -> float | None:
-    """As `reserve_calls`, for one call: the seconds until its moment, or None."""
+def reserve_call(longest_wait: float) -> Turn | None:
+    """As `reserve_calls`, for one call: its turn, or None."""
     return next(iter(reserve_calls(1, longest_wait)), None)
 
 
-def wait_for_turn(turn: float) -> None:
-    """Waits for a call's turn, a moment of the monotonic clock. To be called with the connection standing.
+def wait_for_turn(turn: Turn | None) -> None:
+    """Waits for a call's turn. To be called with the connection standing.
 
-    A call that was held up takes another turn, for its own is over; so does one whose turn falls into a pause. Raises
-    HeldBack where there is none.
+    A call that was held up takes another turn, for its own is over; so does one whose turn falls into a pause, or is by
+    a clock that was lost, and one that has none. Raises HeldBack where there is none.
     """
-    time.sleep(max(0.0, turn - time.monotonic()))
     try:
-        while _is_paused() or time.monotonic() - turn > LATE:
-            delay = reserve_call(LONGEST_WAIT)
-            if delay is None:
+        while turn is None or not _has_come(turn):
+            turn = reserve_call(LONGEST_WAIT)
+            if turn is None:
                 raise HeldBack("paused", "Sending was paused meanwhile.")
-            turn = time.monotonic() + delay
-            time.sleep(delay)
     except RedisUnavailable as error:
         raise HeldBack("redis_unavailable", str(error)) from error
 
 
+def _has_come(turn: Turn) -> bool:
+    """Waits for the turn, and says whether the call may leave."""
+    time.sleep(max(0.0, turn.moment - time.monotonic()))
+    clock, paused = _keys()
+    with redis_errors_named():
+        pipeline = redis_connection().pipeline(transaction=False)
+        pipeline.exists(paused)
+        pipeline.hget(clock, "name")
+        is_paused, name = pipeline.execute()
+    return not is_paused and name == turn.clock and time.monotonic() - turn.moment <= LATE
+
+
 def take_turn() -> None:
     """As `wait_for_turn`, for a call that has none yet."""
-    wait_for_turn(float("-inf"))
+    wait_for_turn(None)
 
 
 def pause_calls(seconds: float) -> None:
     """Nobody sends anything for so many seconds. Raises RedisUnavailable."""
+    _clock, paused = _keys()
     with redis_errors_named():
-        redis_connection().eval(_PAUSE, 2, account_key("throttle"), account_key("paused"), round(seconds * 1_000_000))
+        redis_connection().eval(_PAUSE, 1, paused, max(1, round(seconds * 1000)))
 
 
-def _is_paused() -> bool:
-    with redis_errors_named():
-        return bool(redis_connection().exists(account_key("paused")))
+def _keys() -> tuple[str, str]:
+    """The account's clock, and what is there while nobody may call."""
+    return account_key("throttle"), account_key("paused")

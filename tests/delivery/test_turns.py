@@ -12,6 +12,7 @@ from blueshift_sync.client import Exchange, HttpCall, connections
 from blueshift_sync.delivery import drain as drain_module
 from blueshift_sync.delivery.drain import drain
 from blueshift_sync.delivery.lease import Lease
+from blueshift_sync.delivery.throttle import Turn
 from blueshift_sync.models import ApiCall, Customer, RecordResult
 
 from .backlog import make_customers, states
@@ -51,9 +52,9 @@ def test_a_call_that_is_held_up_takes_another_turn(blueshift: Any, monkeypatch: 
     original = drain_module.Drain._send_at
     held_up = iter([0.7, 0.5, 0.3])
 
-    def send_at(self: drain_module.Drain, moment: float, http_call: HttpCall, lease: Lease | None) -> Exchange:
-        time.sleep(max(0.0, moment + next(held_up, 0) - time.monotonic()))
-        return original(self, moment, http_call, lease)
+    def send_at(self: drain_module.Drain, turn: Turn, http_call: HttpCall, lease: Lease | None) -> Exchange:
+        time.sleep(max(0.0, turn.moment + next(held_up, 0) - time.monotonic()))
+        return original(self, turn, http_call, lease)
 
     monkeypatch.setattr(drain_module.Drain, "_send_at", send_at)
     drain()
@@ -100,7 +101,7 @@ def test_more_calls_than_the_rate_takes_in_half_a_minute_end_no_drain(
 ) -> None:
     """As with a CONCURRENCY of 200, or a rate of one call in five seconds: some have no turn yet, nothing is paused."""
     settings.BLUESHIFT_SYNC = {**settings.BLUESHIFT_SYNC, "CUSTOMERS_PER_CALL": 1}
-    monkeypatch.setattr(drain_module, "LONGEST_WAIT", 1.0)
+    monkeypatch.setattr(drain_module, "LONGEST_WAIT", 1.5)
     make_customers(10)
     drain()
     assert states() == {"SYNCED": 10}
