@@ -10,7 +10,7 @@ from django.db import connections, router, transaction
 from django.db.models import DateTimeField, Value
 from django.utils import timezone
 
-from ..client import Answer, HttpCall, RecordAnswer, RecordOutcome
+from ..client import MAX_ANSWER_BYTES, Answer, HttpCall, RecordAnswer, RecordOutcome
 from ..models import ApiCall, Customer, CustomerRemoval, ListMembership, RecordResult
 from .batches import Batch, Finished
 from .redaction import Redaction
@@ -87,10 +87,24 @@ def close_calls(finished: Sequence[Finished]) -> list[Finished]:
 
 
 def _write(columns: Mapping[int, Mapping[str, Any]]) -> None:
-    pks = list(columns)
-    if pks:
+    for pks in _fit_for_a_statement(columns):
         names = columns[pks[0]]
         update_rows(ApiCall, pks, {name: ByKey.of({pk: columns[pk][name] for pk in pks}) for name in names})
+
+
+def _fit_for_a_statement(columns: Mapping[int, Mapping[str, Any]]) -> Iterator[list[int]]:
+    """The keys in groups whose answers are together no longer than one answer may be."""
+    group: list[int] = []
+    size = 0
+    for pk, values in columns.items():
+        length = len(values["response_body"].encode())
+        if group and size + length > MAX_ANSWER_BYTES:
+            yield group
+            group, size = [], 0
+        group.append(pk)
+        size += length
+    if group:
+        yield group
 
 
 def _judged(finished: Finished) -> dict[str, Any]:
@@ -108,7 +122,7 @@ def _received(finished: Finished) -> dict[str, Any]:
     return {
         "status_code": exchange.status,
         "response_headers": exchange.headers,
-        "response_body": finished.redaction.of_response(storable_text(exchange.body)),
+        "response_body": cut_to_size(finished.redaction.of_response(storable_text(exchange.body))),
         "request_id": finished.answer.request_id[:255],
         "duration_ms": exchange.duration_ms,
     }
@@ -175,3 +189,9 @@ def links_of(record: Any) -> tuple[int | None, int | None]:
 def storable_text(body: bytes) -> str:
     """Bytes as text that any database can hold: what isn't UTF-8, and NUL, is shown as `\\x..`."""
     return body.decode("utf-8", errors="backslashreplace").replace("\0", "\\x00")
+
+
+def cut_to_size(text: str) -> str:
+    """Text that a database takes in one statement: what isn't text is longer when it is shown than it was."""
+    encoded = text.encode()
+    return text if len(encoded) <= MAX_ANSWER_BYTES else encoded[:MAX_ANSWER_BYTES].decode(errors="ignore")
