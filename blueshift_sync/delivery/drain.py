@@ -192,7 +192,11 @@ class Drain:
     # Settling
 
     def _settle_finished(self) -> None:
-        """Waits for the first call to end, and has it settled with those that have ended as well."""
+        """Waits for the first call to end, and has it settled with those that have ended as well.
+
+        While others are being settled more of them end: the larger the group, the less its statements cost for each.
+        """
+        self.settling.wait()
         ended, _ = wait(self.in_flight, return_when=FIRST_COMPLETED)
         finished = []
         for future in ended:
