@@ -31,7 +31,7 @@ from .recover import recover_expired_claims
 from .runs import finish_if_done
 from .settle import settle
 from .stop import KEY_IS_GOOD, current_stop, may_send, probe, stop_sending
-from .throttle import LONGEST_WAIT, Turn, pause_calls, reserve_calls, wait_for_turn
+from .throttle import LONGEST_WAIT, Turn, pause_calls, reserve_calls, sleep_until, wait_for_turn
 from .wake import DRAIN_SECONDS, acknowledge, wake
 from .work import Work, give_up
 
@@ -186,7 +186,7 @@ class Drain:
 
     def _send_at(self, turn: Turn, http_call: HttpCall, lease: Lease | None) -> Exchange:
         """Sends the call when its turn comes, on a connection that was made before."""
-        time.sleep(max(0.0, turn.moment - CONNECT_AHEAD - time.monotonic()))
+        sleep_until(turn.moment - CONNECT_AHEAD)
         return self.client.send(http_call, before_leaving=lambda: _wait_for(turn, lease))
 
     # Settling
