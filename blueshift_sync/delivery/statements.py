@@ -147,18 +147,21 @@ class _Writer:
         """
         if value is None:
             return "NULL"
-        if type(value) is int:
+        kind = type(value)
+        if kind is int:
             return str(value)
+        if kind is str and not isinstance(self._fields[name], JSONField):
+            return self._text(value)
         if isinstance(value, F | BaseExpression):
             sql, parameters = _compiled(self._label, self._using, value)
             self._parameters += parameters
             return sql
         if value in ({}, []):
             return f"'{value}'"
-        if type(value) is not str or isinstance(self._fields[name], JSONField):
-            value = self._fields[name].get_db_prep_save(value, self._connection)
-            if isinstance(value, datetime):
-                value = value.isoformat(sep=" ")
+        value = self._fields[name].get_db_prep_save(value, self._connection)
+        return self._text(value.isoformat(sep=" ") if isinstance(value, datetime) else value)
+
+    def _text(self, value: Any) -> str:
         if type(value) is str and _HARMLESS.fullmatch(value):
             return f"'{value}'"
         self._parameters.append(value)
@@ -187,7 +190,9 @@ class _Writer:
         values = value if isinstance(value, list | tuple) else [value]
         if not values:
             return "1 = 0"
-        return f"{self.column(name)} IN ({','.join(self.literal(name, each) for each in values)})"
+        are_numbers = set(map(type, values)) == {int}
+        literals = map(str, values) if are_numbers else [self.literal(name, each) for each in values]
+        return f"{self.column(name)} IN ({','.join(literals)})"
 
     def statement(self, sql: str) -> Statement:
         return Statement(sql, self._parameters)
