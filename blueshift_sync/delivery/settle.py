@@ -32,7 +32,7 @@ from .policy import LIST_TROUBLES, Isolate, Policy, backoff_seconds, next_batch_
 from .push import kind_of, push_all
 from .removal_guards import owners_of, wake_removals_after
 from .runs import SentModel, note_outcomes, note_parked
-from .statements import update_rows
+from .statements import find_rows, update_rows
 
 logger = logging.getLogger(__name__)
 
@@ -246,7 +246,7 @@ def _settle_accepted(alike: Alike, records: dict[UUID, list[Any]], now: datetime
         )
     if alike.endpoint == ApiCall.Endpoint.LIST_ADD:
         _remember_identifiers(record for taken in records.values() for record in taken)
-    if alike.model is Customer:
+    if alike.model is Customer and find_rows(ListMembership, customer=pks):  # many a site has no lists
         _follow_addresses({record.pk: record.email for taken in records.values() for record in taken})
         wake_memberships_of(pks, now)
     return in_step + changed
