@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from ..models import AttributeType, Customer, SyncState
 from ..models.attribute_types import json_type_of
+from .statements import find_values
 from .wake import wake_on_commit
 
 JsonType = AttributeType.JsonType
@@ -24,10 +25,10 @@ LONGEST_NAME = AttributeType._meta.get_field("name").max_length or 0
 SLICE = 1000
 
 
-def known_types(names: Iterable[str], using: str) -> dict[str, JsonType]:
+def known_types(names: Iterable[str]) -> dict[str, JsonType]:
     """The types that these attributes were sent as, of those that were."""
-    rows = AttributeType.objects.using(using).filter(name__in=set(names))
-    return {name: JsonType(json_type) for name, json_type in rows.values_list("name", "json_type")}
+    rows = find_values(AttributeType, ["name", "json_type"], name=sorted(set(names)))
+    return {name: JsonType(json_type) for name, json_type in rows}
 
 
 def conflict(attributes: Mapping[str, Any], known: Mapping[str, JsonType]) -> str:
@@ -57,7 +58,7 @@ def settle_types(customers: Sequence[Sendable], using: str) -> dict[int, str]:
     names: set[str] = set()
     for customer in customers:
         names.update(customer.attributes)
-    known = known_types(names, using) if names else {}
+    known = known_types(names) if names else {}
     refused, fresh = _judge(customers, known)
     if fresh:
         written = _write(fresh, using)

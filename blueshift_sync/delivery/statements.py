@@ -41,9 +41,15 @@ class Statement(NamedTuple):
 
 def find_rows(model: type[Any], **condition: Any) -> list[int]:
     """The keys of the rows that fulfil the condition."""
+    return [pk for (pk,) in find_values(model, ["id"], **condition)]
+
+
+def find_values(model: type[Any], names: Sequence[str], **condition: Any) -> list[tuple[Any, ...]]:
+    """The values in these columns, as the driver gives them, of the rows that fulfil the condition."""
     sql = _Writer(model)
-    found = sql.statement(f"SELECT {sql.column('id')} FROM {sql.table} WHERE {sql.all_of(condition)}")  # noqa: S608
-    return [pk for (pk,) in _run(model, found)]
+    columns = ", ".join(map(sql.column, names))
+    found = sql.statement(f"SELECT {columns} FROM {sql.table} WHERE {sql.all_of(condition)}")  # noqa: S608
+    return list(_run(model, found).fetchall())
 
 
 def update_rows(model: type[Any], pks: Sequence[int], values: Mapping[str, Any], **condition: Any) -> int:

@@ -11,7 +11,7 @@ from ..models.attribute_types import json_type_of
 from .readings import Reading
 
 
-def refuse_changed_types(readings: Sequence[Reading], rows: dict[str | None, Customer], mirror: str) -> None:
+def refuse_changed_types(readings: Sequence[Reading], rows: dict[str | None, Customer]) -> None:
     """Refuses the readings with a value of another type.
 
     Asks the database only where an attribute is new to its row or has changed its type there, so hardly ever.
@@ -23,7 +23,7 @@ def refuse_changed_types(readings: Sequence[Reading], rows: dict[str | None, Cus
             doubtful.append((reading, values))
     if not doubtful:
         return
-    known = known_types({name for _, values in doubtful for name in values}, mirror)
+    known = known_types({name for _, values in doubtful for name in values})
     for reading, values in doubtful:
         sentence = conflict(values, known)
         if sentence:

@@ -180,7 +180,7 @@ def _compare(
     held = ids_held(rows.values())
     gone = rows.keys() - {reading.source_id for reading in readings}
     giving_up = [] if new else settle_identities(readings, rows, mirror, locked=locked)
-    refuse_changed_types(readings, rows, mirror)
+    refuse_changed_types(readings, rows)
     before = {row.pk: vars(row).copy() for row in rows.values()}
     changed = [row for reading in readings if (row := _changed_row(reading, rows)) is not None]
     freed = ids_given_up(held, (row for source_id, row in rows.items() if source_id not in gone))

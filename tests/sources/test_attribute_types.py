@@ -187,8 +187,8 @@ def test_another_workers_type_counts_that_came_in_between(monkeypatch: pytest.Mo
 
     look = attribute_types.known_types
 
-    def look_too_early(names: Any, using: str) -> Any:
-        found = look(names, using)
+    def look_too_early(names: Any) -> Any:
+        found = look(names)
         AttributeType.objects.get_or_create(name="age", json_type="number")
         return found
 
