@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from copy import copy
@@ -28,6 +28,11 @@ from .registry import sources_of
 from .relations import are_kin, text_in_key
 from .trips import is_undone
 
+#: How many objects are known to be captured already.
+FEW = 20
+_captured_lately: ContextVar[tuple[tuple[type[Model], Any], ...]] = ContextVar(
+    "blueshift_sync_captured_lately", default=()
+)
 #: The row that an object to be deleted has, where its key may be written differently.
 _rows_deleted: Memory[list[Model]] = Memory(list)
 
@@ -108,7 +113,21 @@ def _on_save(
 ) -> None:
     if not raw and is_noticed(instance, using):
         alias = database_of(instance, using)
-        capture_change(instance, alias, lambda obj: capture_chunk([obj], alias, new=created), savepoint=False)
+        new = created and not _is_captured(instance)
+        capture_change(instance, alias, lambda obj: capture_chunk([obj], alias, new=new), savepoint=False)
+
+
+def note_captured(model: type[Model], keys: Iterable[Any]) -> None:
+    """Notes that these objects were captured otherwise than by their own save.
+
+    A receiver of the site's own may make a watched object before ours hears that its owner is new; so the owner has a
+    row by then, for which it would not be looked otherwise. The last few are enough, and too many do no harm.
+    """
+    _captured_lately.set((*((model, key) for key in keys), *_captured_lately.get())[:FEW])
+
+
+def _is_captured(instance: Model) -> bool:
+    return any(are_kin(model, instance._meta.model) and key == instance.pk for model, key in _captured_lately.get())
 
 
 def _before_delete(instance: Model, *, using: str | None = None, origin: Any = None, **kwargs: Any) -> None:

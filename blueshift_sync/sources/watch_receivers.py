@@ -13,7 +13,7 @@ from rq.timeouts import BaseTimeoutException
 from .base import Source
 from .capture import capture_keys
 from .memory import Memory
-from .receivers import capture_change, capture_safely, database_of, is_noticed
+from .receivers import capture_change, capture_safely, database_of, is_noticed, note_captured
 from .relations import family
 from .watching import (
     Before,
@@ -250,3 +250,4 @@ def _capture(instance: Model, using: str, owners: Callable[[], Owners]) -> None:
 def _capture_owners(owners: Owners, using: str) -> None:
     for model, keys in owners.items():
         capture_keys(model, sorted(keys), using)
+        note_captured(model, keys)

@@ -187,3 +187,20 @@ def test_nothing_stays_on_an_object_that_the_site_may_pickle_or_copy(registered:
         failed.save()
     for obj in (pickle.loads(pickles[0]), visit, failed):
         assert not [name for name in obj.__dict__ if "blueshift" in name]
+
+
+def test_a_watched_object_that_the_site_makes_with_its_owner_costs_no_failing_insert(
+    registered: Register, writes: Callable[..., list[str]]
+) -> None:
+    """As a site's own receiver makes a profile with each user, before ours hears of the user."""
+    watching(registered, {Visit: "person"})
+
+    def visit(instance: Person, *, created: bool, **kwargs: Any) -> None:
+        if created:
+            Visit.objects.create(person=instance)
+
+    with heard_first(post_save, Person, visit):
+        (insert,) = writes(lambda: Person.objects.create(email="ada@example.com"))
+    assert insert.startswith("INSERT")
+    row = Customer.objects.get()
+    assert (row.version, row.payload["visits"]) == (1, 1)
