@@ -134,6 +134,29 @@ def _flaws_of_shape(source: Source) -> Iterator[Flaw]:
     names = getattr(source, "send_null", ())
     if not isinstance(names, str | set | frozenset | list | tuple) or not all(isinstance(name, str) for name in names):
         yield Flaw("send_null must be a set of names.", 'Write send_null = {"plan"}, say.')
+    yield from _flaws_of_methods(source)
+
+
+def _flaws_of_methods(source: Source) -> Iterator[Flaw]:
+    """Methods that can't be called as they are going to be: with the object, and `get_queryset` with nothing."""
+    for name in ("get_queryset", "include", *(f"get_{name}" for name in _mapped_names(source))):
+        method = getattr(source, name, None)
+        if method is None and not hasattr(source, name):
+            continue
+        arguments = [] if name == "get_queryset" else [None]
+        takes = "self" if name == "get_queryset" else "self, obj"
+        if not callable(method):
+            yield Flaw(f"{name} is {method!r}, and must be a method.", f"Write def {name}({takes}) in the source.")
+        elif not _takes(method, *arguments):
+            yield Flaw(
+                f"the method {name} can't be called with {'the object alone' if arguments else 'nothing'}.",
+                f"Write it as def {name}({takes}).",
+            )
+
+
+def _mapped_names(source: Source) -> list[str]:
+    """The names for which a method `get_<name>` is asked."""
+    return [*LONGEST, "subscription_groups"] if isinstance(source, CustomerSource) else ["customer", "list_id"]
 
 
 # Customers
@@ -272,7 +295,7 @@ def _flaws_of_watch(source: Source) -> Iterator[Flaw]:
 def _flaws_of_value(source: Source, name: str, getter: Any) -> Iterator[Flaw]:
     """Mistakes in how the value `name` is found."""
     if callable(getter):
-        if not _takes_one(getter):
+        if not _takes(getter, None):
             yield Flaw(
                 f"{name} is a function that can't be called with the object alone.",
                 f"Let it take one argument, the object; a method of the source is called get_{name}(self, obj).",
@@ -286,6 +309,16 @@ def _flaws_of_value(source: Source, name: str, getter: Any) -> Iterator[Flaw]:
             f"For a value that is always the same write {name} = lambda obj: {getter!r}.",
         )
         return
+    if source.is_method(getter) and not _takes(getattr(source, getter), None):
+        yield Flaw(
+            f"{name}, the method {getter}, can't be called with the object alone.",
+            f"Write it as def {getter}(self, obj).",
+        )
+        return
+    yield from _flaws_of_path(source, name, getter)
+
+
+def _flaws_of_path(source: Source, name: str, getter: str) -> Iterator[Flaw]:
     try:
         end = _end_of_getter(source, getter)
     except WrongPath as error:
@@ -308,9 +341,9 @@ def _flaws_of_value(source: Source, name: str, getter: Any) -> Iterator[Flaw]:
         )
 
 
-def _takes_one(function: Any) -> bool:
+def _takes(function: Any, *arguments: Any) -> bool:
     try:
-        inspect.signature(function).bind(None)
+        inspect.signature(function).bind(*arguments)
     except TypeError:
         return False
     except ValueError:  # some functions of Python's own don't say

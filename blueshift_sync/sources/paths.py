@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
@@ -12,7 +13,8 @@ from django.db.models.manager import BaseManager
 def read_path(obj: Any, path: str) -> Any:
     """The value at the end of `path`; None where a relation on the way is empty.
 
-    Methods without arguments are called. Raises AttributeError where a step doesn't exist.
+    Methods without arguments are called. In a dictionary or a list, as a JSONField holds them, a step is a key or a
+    position, as in Django's queries; None where there is nothing. Raises AttributeError where a step doesn't exist.
     """
     value = obj
     for step in path.split("__"):
@@ -23,6 +25,10 @@ def read_path(obj: Any, path: str) -> Any:
 
 
 def _read_step(value: Any, step: str) -> Any:
+    if isinstance(value, Mapping):
+        return value.get(step)
+    if isinstance(value, list | tuple) and step.isdecimal():
+        return value[int(step)] if int(step) < len(value) else None
     try:
         found = getattr(value, step)
     except ObjectDoesNotExist:  # the other side of a one-to-one relation

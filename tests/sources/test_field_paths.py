@@ -61,6 +61,31 @@ def test_a_relation_to_nobody_in_the_middle_is_nothing(tell: Any) -> None:
     assert attributes_of(save(manager=save())) == {}
 
 
+def test_a_path_goes_into_a_json_field_as_in_djangos_queries(tell: Any) -> None:
+    tell(
+        plan="data__plan",
+        town="data__homes__0__town",
+        none="data__homes__7__town",
+        items="data__items",
+        nothing="data__keys",
+        theirs="manager__data__plan",
+    )
+    boss = save(data={"plan": "silver"})
+    data = {"plan": "gold", "homes": [{"town": "Rome"}], "items": 3}
+    assert attributes_of(save(data=data, manager=boss)) == {
+        "plan": "gold",
+        "town": "Rome",
+        "items": 3,
+        "theirs": "silver",
+    }
+    assert attributes_of(save(data=None)) == attributes_of(save(data={})) == {}
+
+
+def test_a_path_into_what_a_json_field_has_no_further_fails_with_a_sentence(tell: Any) -> None:
+    tell(plan="data__plan__code")
+    assert "has no attribute 'code'" in mistake(save(data={"plan": "gold"}))[1]
+
+
 def test_a_method_of_the_model_is_called(tell: Any) -> None:
     tell(loud="shout", chief="manager__shout")
     assert attributes_of(save(manager=save(name="Bob"))) == {"loud": "ADA", "chief": "BOB"}

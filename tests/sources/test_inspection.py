@@ -284,3 +284,90 @@ def test_what_must_be_a_dictionary_or_a_set(errors: Errors, name: str, value: An
     ((code, message, _),) = errors(**{name: value})
     assert code == "blueshift_sync.E004"
     assert f"{name} must be a " in message
+
+
+WRONG_METHODS = [
+    ("include", lambda self: True, "the method include can't be called with the object alone"),
+    ("include", True, "include is True, and must be a method"),
+    ("get_email", lambda self, obj, request: "", "the method get_email can't be called with the object alone"),
+    ("get_email", "email", "get_email is 'email', and must be a method"),
+    ("get_subscription_groups", {"news": True}, "get_subscription_groups is {'news': True}, and must be a method"),
+    ("get_queryset", lambda self, request: None, "the method get_queryset can't be called with nothing"),
+]
+
+
+@pytest.mark.parametrize(("name", "method", "complaint"), WRONG_METHODS, ids=[each[2] for each in WRONG_METHODS])
+def test_a_method_that_cannot_be_called_as_it_will_be(errors: Errors, name: str, method: Any, complaint: str) -> None:
+    ((code, message, hint),) = errors(**{name: method})
+    assert code == "blueshift_sync.E004"
+    assert message == f"Source, the source of site.Person: {complaint}."
+    assert f"def {name}(self" in hint
+
+
+def test_a_method_of_an_attribute_that_takes_no_object(errors: Errors) -> None:
+    ((_, message, _),) = errors(attributes={"orders": "get_orders"}, get_orders=lambda self: 1)
+    assert message.endswith("orders, the method get_orders, can't be called with the object alone.")
+
+
+def test_a_method_of_a_membership_source_that_takes_no_object(errors: Errors) -> None:
+    ((_, message, _),) = errors(MembershipSource, Visit, get_list_id=lambda self: 7)
+    assert message.endswith("the method get_list_id can't be called with the object alone.")
+
+
+def test_methods_with_more_than_they_need_are_fine(errors: Errors) -> None:
+    def get_email(self: Any, obj: Any, *args: Any, loud: bool = False) -> str:
+        return ""
+
+    assert (
+        errors(get_email=get_email, include=staticmethod(lambda obj: True), get_firstname=lambda self, obj=None: "")
+        == []
+    )
+
+
+@pytest.fixture
+def warnings(errors: Errors) -> Callable[..., list[str]]:
+    """What the checks say of names in a source's body that nobody asks for."""
+
+    def of(*args: Any, **names: Any) -> list[str]:
+        assert errors(*args, **names) == []
+        return [warning.msg for warning in run_checks() if warning.id == "blueshift_sync.W003"]
+
+    return of
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("first_name", "firstname"),
+        ("last_name", "lastname"),
+        ("customerid", "customer_id"),
+        ("e_mail", "email"),
+        ("get_first_name", "get_firstname"),
+        ("attribute", "attributes"),
+        ("Watch", "watch"),
+        ("includes", "include"),
+        ("get_query_set", "get_queryset"),
+        ("get_subscription_group", "get_subscription_groups"),
+        ("send_nulls", "send_null"),
+    ],
+)
+def test_a_name_that_is_written_wrong_is_a_warning(warnings: Callable[..., list[str]], name: str, meant: str) -> None:
+    assert warnings(**{name: "name"}) == [
+        f"Source, the source of site.Person: nobody asks for '{name}'. Is it '{meant}' that is meant?"
+    ]
+
+
+def test_a_standard_attribute_in_the_body_is_a_warning(warnings: Callable[..., list[str]]) -> None:
+    assert warnings(phone_number="number") == [
+        "Source, the source of site.Person: 'phone_number' isn't read from the source's body."
+    ]
+
+
+def test_a_name_of_a_membership_source_that_is_written_wrong(warnings: Callable[..., list[str]]) -> None:
+    (message,) = warnings(MembershipSource, Visit, list_id=7, listid=8)
+    assert "'listid'" in message
+
+
+def test_names_of_the_sites_own_are_no_mistake(warnings: Callable[..., list[str]]) -> None:
+    own = {"domain": "example.com", "get_orders": lambda self, obj: 1, "format_name": lambda self, obj: "", "name": "x"}
+    assert warnings(**own, emails=lambda self, obj: "", attributes={"emails": "emails"}) == []
