@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from django.db import connections, router, transaction
+from django.db import IntegrityError, connections, router, transaction
 from django.db.models import DateTimeField, Value
 from django.utils import timezone
 
 from ..client import MAX_ANSWER_BYTES, Answer, HttpCall, RecordAnswer, RecordOutcome
-from ..models import ApiCall, Customer, CustomerRemoval, ListMembership, RecordResult
+from ..models import ApiCall, Customer, CustomerList, CustomerRemoval, ListMembership, RecordResult
 from .batches import Batch, Finished
 from .redaction import Redaction
 from .runs import note_calls
@@ -34,6 +35,18 @@ RESULT_COLUMNS = (
 
 def open_calls(to_open: Sequence[tuple[Batch, HttpCall]], job_id: str) -> list[ApiCall]:
     """Commits the calls as OPEN. Nothing may be sent before this returns."""
+    try:
+        return _open(to_open, job_id)
+    except IntegrityError:  # a list was deleted since the claim; not looked for before, for it hardly ever happens
+        return _open([(_without_deleted_list(batch), http_call) for batch, http_call in to_open], job_id)
+
+
+def _without_deleted_list(batch: Batch) -> Batch:
+    is_there = batch.customer_list is None or find_rows(CustomerList, id=batch.customer_list.pk)
+    return batch if is_there else replace(batch, customer_list=None)
+
+
+def _open(to_open: Sequence[tuple[Batch, HttpCall]], job_id: str) -> list[ApiCall]:
     calls = [_opened(batch, http_call, job_id) for batch, http_call in to_open]
     using = router.db_for_write(ApiCall)
     with transaction.atomic(using=using, durable=True):
