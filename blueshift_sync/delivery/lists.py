@@ -55,9 +55,14 @@ def settle_list(batch: Batch, answer: Answer, policy: Policy) -> None:
         rows.update(error_code=answer.code[:64], error_message=answer.message)
     elif batch.request.endpoint == Endpoint.LIST_READ:
         rows.update(**_columns(answer.data))
-        wake_parked(ListMembership.objects.filter(customer_list__in=rows), timezone.now())
     else:
         rows.exclude(error_code="").update(error_code="", error_message="")
+
+
+def wake_members(batch: Batch) -> None:
+    """Who waited for this call to read the list is due. Not in its transaction: it may be millions."""
+    if batch.customer_list is not None and batch.request.endpoint == Endpoint.LIST_READ:
+        wake_parked(ListMembership.objects.filter(customer_list=batch.customer_list.pk), timezone.now())
 
 
 def _columns(data: Any) -> dict[str, Any]:

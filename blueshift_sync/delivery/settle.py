@@ -25,7 +25,7 @@ from ..signals import call_finished, records_failed
 from .audit import close_calls, write_results, write_results_of_deleted
 from .batches import Batch, Finished
 from .claim import RELEASED, next_state
-from .lists import settle_list
+from .lists import settle_list, wake_members
 from .locks import HeldBySomebody, gives_up
 from .parking import wake_memberships_of
 from .policy import LIST_TROUBLES, Isolate, Policy, backoff_seconds, next_batch_limit
@@ -85,6 +85,7 @@ def _settle_together(finished: Sequence[Finished]) -> None:
         if each.call.pk not in failed:
             _take_no_chances(each)
             continue
+        wake_members(each.batch)
         logger.info(
             "Call %s %s: %s, %s records.",
             each.call.pk,
