@@ -208,12 +208,12 @@ class Drain:
     def _settle(self, finished: Sequence[Finished]) -> None:
         troubles = self._judge(finished)
         held = settle(finished)
-        for each in finished:
-            self._slow_down(each, troubles.get(each.call.pk))
-        self._finish_runs(finished)
         if self.held and time.monotonic() >= self.held_again_at:
             self._settle_held()
         self.held += held
+        self._finish_runs(finished)
+        for each in finished:
+            self._slow_down(each, troubles.get(each.call.pk))
 
     def _settle_held(self) -> None:
         """Tries the calls again of which somebody held a record, until their leases are over."""
@@ -239,8 +239,10 @@ class Drain:
                     each.blames_records = is_the_records_fault(trouble, self._api_answers)
                     if not each.blames_records:
                         outages[each.call.pk] = trouble
-        except RedisUnavailable:
+        except RedisUnavailable:  # nobody knows whose trouble it is
             self.paused = True
+            for each in finished:
+                each.blames_records = each.blames_records and not each.policy.call_wide
         return outages
 
     def _api_answers(self) -> bool:

@@ -18,6 +18,8 @@ from .redis import account_key, redis_connection, redis_errors_named
 LONGEST_PAUSE = 60.0
 #: Seconds after which old trouble is forgotten.
 MEMORY = 3600
+#: Seconds for which Redis is waited for: answers wait to be settled meanwhile.
+PATIENCE = 0.5
 
 
 class Trouble(NamedTuple):
@@ -28,10 +30,10 @@ class Trouble(NamedTuple):
 
 
 def note_trouble(batch: Batch) -> Trouble:
-    """A call failed in a way that needn't have to do with its records."""
+    """A call failed in a way that needn't have to do with its records. Raises RedisUnavailable, after a moment."""
     failures, batches = account_key("failures"), account_key("failed_batches")
     with redis_errors_named():
-        pipeline = redis_connection().pipeline()
+        pipeline = redis_connection(PATIENCE).pipeline()
         pipeline.incr(failures)
         pipeline.sadd(batches, f"{batch.request.endpoint}:{min((record.pk for record in batch.records), default=0)}")
         pipeline.scard(batches)
@@ -42,9 +44,9 @@ def note_trouble(batch: Batch) -> Trouble:
 
 
 def note_health() -> None:
-    """Blueshift has answered a call: whatever it said, it is there."""
+    """Blueshift has answered a call: whatever it said, it is there. Raises RedisUnavailable, after a moment."""
     with redis_errors_named():
-        redis_connection().delete(account_key("failures"), account_key("failed_batches"))
+        redis_connection(PATIENCE).delete(account_key("failures"), account_key("failed_batches"))
 
 
 def is_the_records_fault(trouble: Trouble, api_answers: Callable[[], bool]) -> bool:
