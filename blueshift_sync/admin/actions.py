@@ -34,6 +34,13 @@ RUNS_AT_ONCE = 20
 class PageActionsAdmin(ModelAdmin):
     """Offers list actions as buttons on an object's page too, and comes back to that page afterwards."""
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Refuses actions that this user may not take: Django shows the list as if nothing had been asked."""
+        asked = {name for name in request.POST.getlist("action") if name}
+        if asked - self.get_actions(request).keys():
+            raise PermissionDenied
+        return super().changelist_view(request, extra_context)
+
     def page_actions(self, request: HttpRequest, row: Any) -> list[dict[str, Any]]:
         """The actions for this one row: name and label."""
         allowed: dict[str, Any] = self.get_actions(request)

@@ -33,7 +33,7 @@ def registered_models() -> set[type[Model]]:
 
 
 def list_url(model: type[Model]) -> str:
-    return reverse(f"admin:blueshift_sync_{model._meta.model_name}_changelist")
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
 
 
 def add_url(model: type[Model]) -> str:

@@ -1,20 +1,27 @@
-"""Who may see and do what."""
+"""Who may see and do what: tried on every view and every action that there is."""
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 import pytest
+from django.contrib.auth.models import User
 from django.db.models import Model
 from django.test import Client
+from django.urls import reverse
 
-from blueshift_sync.models import ApiCall, Customer, ListMembership, RecordResult, SyncRun
+from blueshift_sync.models import RecordResult, SyncRun
 from tests.factories import make_call, make_customer, make_membership, make_result, make_run
 
 from .conftest import Login
+from .found import ACTIONS, VIEWS, Action, Form, Rows, View, contents, forms, view_at
 from .pages import AUDIT, MODELS, action, add_url, list_url, page_url, text_of
 from .rows import make_one_of_each
 
-ACTIONS = {Customer: "push", ListMembership: "push", ApiCall: "resend", SyncRun: "retry"}
-Rows = dict[type[Model], Model]
+EVERY_VIEW = pytest.mark.parametrize("view", VIEWS, ids=str)
+EVERY_ACTION = pytest.mark.parametrize("one", ACTIONS, ids=str)
+#: Seeing all of it and doing none of it.
+VIEWING = [f"view_{model._meta.model_name}" for model in MODELS]
 
 
 @pytest.fixture
@@ -22,19 +29,49 @@ def rows(db: None) -> Rows:
     return make_one_of_each()
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_who_isnt_logged_in_is_sent_to_the_login(model: type[Model], rows: Rows, client: Client) -> None:
-    for url in (list_url(model), page_url(rows[model]), add_url(model), page_url(rows[model], "delete")):
-        response = client.get(url)
+def test_every_view_has_an_address_that_can_be_tried(rows: Rows, admin_client: Client) -> None:
+    assert [str(view) for view in VIEWS if not view.address(rows, admin_client)] == []
+
+
+@EVERY_VIEW
+def test_who_isnt_logged_in_is_sent_to_the_login(view: View, rows: Rows, admin_client: Client, client: Client) -> None:
+    address = view.address(rows, admin_client)
+    for response in (client.get(address), client.post(address)):
         assert response.status_code == 302
-        assert "/login/" in response["Location"]
+        assert urlsplit(response["Location"]).path == reverse("admin:login")
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_staff_without_permission_are_refused(model: type[Model], rows: Rows, login: Login) -> None:
-    client = login()
-    for url in (list_url(model), page_url(rows[model]), add_url(model), page_url(rows[model], "delete")):
-        assert client.get(url).status_code == 403
+@EVERY_VIEW
+def test_staff_without_permission_are_refused(view: View, rows: Rows, admin_client: Client, login: Login) -> None:
+    address, client = view.address(rows, admin_client), login()
+    refusals = {403} if view.only_leads_on else {403, 405}
+    assert client.get(address, follow=True).status_code in refusals
+    assert client.post(address, follow=True).status_code == 403
+
+
+@EVERY_VIEW
+def test_looking_changes_nothing(view: View, rows: Rows, admin_client: Client) -> None:
+    address, before = view.address(rows, admin_client), contents()
+    response = admin_client.get(address)
+    expected = {302} if view.only_leads_on else {200, 403, 405}
+    assert response.status_code in expected
+    assert contents() == before
+
+
+@EVERY_VIEW
+def test_a_post_without_a_token_is_refused(view: View, rows: Rows, admin_client: Client, admin_user: User) -> None:
+    address, before = view.address(rows, admin_client), contents()
+    stranger = Client(enforce_csrf_checks=True)
+    stranger.force_login(admin_user)
+    assert stranger.post(address, {"post": "yes", "confirmed": "1"}).status_code == 403
+    assert contents() == before
+
+
+@EVERY_VIEW
+def test_an_address_that_names_nothing_is_no_error(view: View, rows: Rows, admin_client: Client) -> None:
+    nonsense = {"q": "x" * 10_000, "p": "-1", "o": "x", "id__exact": "x", "_changelist_filters": "%"}
+    for address in (view.address(rows, admin_client), view.address_of_nothing):
+        assert admin_client.get(address, nonsense).status_code in {200, 302, 400, 403, 404, 405}
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -46,20 +83,29 @@ def test_who_may_only_view_sees_pages_without_actions(model: type[Model], rows: 
         assert 'name="action"' not in response.content.decode()
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_who_may_only_view_can_change_nothing(model: type[Model], rows: Rows, login: Login) -> None:
-    client = login(f"view_{model._meta.model_name}")
-    assert client.post(page_url(rows[model]), {"email": "new@example.com"}).status_code == 403
-    assert client.post(add_url(model), {"email": "new@example.com"}).status_code == 403
-    assert client.post(page_url(rows[model], "delete"), {"post": "yes"}).status_code == 403
-    assert model._default_manager.filter(pk=rows[model].pk).exists()
+def test_who_may_only_view_can_change_nothing(rows: Rows, admin_client: Client, login: Login) -> None:
+    """By no form that a superuser finds on any page, and by no request without one."""
+    found = forms(admin_client, rows)
+    assert {view_at(form.address) for form in found} >= {view_at(one.address) for one in ACTIONS}
+    plain = [Form(view.address(rows, admin_client), {"post": "yes", "confirmed": "1"}) for view in VIEWS]
+    before, client = contents(), login(*VIEWING)
+    for form in found:
+        assert client.post(form.address, form.fields).status_code == 403, form
+        assert contents() == before, form
+    for form in plain:
+        assert client.post(form.address, form.fields).status_code < 500, form
+        assert contents() == before, form
 
 
-@pytest.mark.parametrize("model", ACTIONS)
-def test_an_action_posted_without_its_permission_does_nothing(model: type[Model], rows: Rows, login: Login) -> None:
-    client = login(f"view_{model._meta.model_name}")
-    client.post(list_url(model), action(ACTIONS[model], rows[model]))
-    assert SyncRun.objects.count() == 1
+@EVERY_ACTION
+@pytest.mark.parametrize("confirmed", [{}, {"confirmed": "1"}, {"confirmed": "1", "select_across": "1"}])
+def test_an_action_posted_without_its_permission_is_refused(
+    one: Action, confirmed: dict[str, str], rows: Rows, login: Login
+) -> None:
+    before = contents()
+    response = login(*VIEWING).post(one.address, {**one.payload(rows), **confirmed})
+    assert response.status_code == 403
+    assert contents() == before
 
 
 @pytest.mark.parametrize("model", MODELS)
