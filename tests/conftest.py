@@ -26,6 +26,12 @@ pytest_plugins = ["pytester", "tests.no_skips"]
 _processes = ExitStack()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--renew-query-counts", action="store_true", help="write tests/admin/query_counts.json anew, then compare"
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Starts a Redis of our own for each process that runs tests, unless the environment names one."""
     only_hands_out_tests = bool(config.getoption("numprocesses", None)) and not hasattr(config, "workerinput")

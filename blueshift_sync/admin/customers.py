@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from ..models import Customer, ListMembership
+from ..models import Customer, ListMembership, SyncState
 from .display import Fact, Table, facts, indented_json, link, list_link, moment, preformatted, problem, state_badge
 from .forms import CustomerForm, IndentedJSON
 from .mixins import SyncStateAdmin, is_detached, may_view
@@ -59,6 +59,16 @@ class CustomerAdmin(SyncStateAdmin):
         return Q(customer_id__startswith=term) | Q(
             email_key__startswith=Customer._meta.get_field("email_key").key_of(term)
         )
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Counts the memberships that go with a customer: to list them, Django reads each with its list."""
+        memberships = ListMembership.objects.filter(customer__in=objs)
+        kept = memberships.exclude(source_id=None) | memberships.filter(state=SyncState.State.SENDING)
+        may_delete = self.admin_site.get_model_admin(ListMembership).has_delete_permission(request)
+        count = memberships.count()
+        refused = {ListMembership._meta.verbose_name} if kept.exists() or (count and not may_delete) else set()
+        counts = {Customer._meta.verbose_name_plural: len(objs), ListMembership._meta.verbose_name_plural: count}
+        return [link(customer) for customer in objs], counts, refused, []
 
     def get_fieldsets(self, request: HttpRequest, obj: Customer | None = None) -> Any:
         editable = self.has_change_permission(request, obj) if obj else True

@@ -183,7 +183,7 @@ def crawl(client: Client) -> dict[str, Page]:
     ahead = [list_url(model) for model in admin.site._registry]
     while ahead:
         address = ahead.pop(0)
-        view, parameters = view_at(address), _query(address)
+        view, parameters = view_at(address), parameters_of(address)
         if view is None or parameters & _DJANGOS_OWN or (view, parameters) in seen:
             continue
         seen.add((view, parameters))
@@ -198,7 +198,8 @@ def crawl(client: Client) -> dict[str, Page]:
 _DJANGOS_OWN = {"o", "p", "_facets", "_changelist_filters", "_popup", "_to_field"}
 
 
-def _query(address: str) -> frozenset[str]:
+def parameters_of(address: str) -> frozenset[str]:
+    """The names of the parameters behind the question mark."""
     return frozenset(parse_qs(urlsplit(address).query))
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.db.models import Model
 
 from blueshift_sync.models import (
@@ -15,6 +17,7 @@ from blueshift_sync.models import (
     ListMembership,
     RecordResult,
     SyncRun,
+    SyncState,
 )
 from tests.factories import (
     make_call,
@@ -54,3 +57,27 @@ def make_one_of_each(**fields: dict[str, Any]) -> dict[type[Model], Model]:
         ApiCall: call,
         RecordResult: result,
     }
+
+
+def make_many_more(rows: Mapping[type[Model], Model], sets: int) -> None:
+    """More of everything that the pages of `rows` show, in `sets` sets that have each state and outcome once."""
+    run, customer, customer_list = rows[SyncRun], rows[Customer], rows[CustomerList]
+    for _ in range(sets):
+        for state in SyncState.State:
+            problem = {"error_code": "x", "error_message": "No."} if state == SyncState.State.FAILED else {}
+            someone = make_customer(state=state, run=run, **problem)
+            make_membership(customer=someone, customer_list=customer_list, state=state, run=run, **problem)
+            make_membership(customer=customer, state=state, **problem)
+            make_removal(customer=customer, state=state, run=run, **problem)
+        for state in ApiCall.State:
+            make_call(run=run, customer_list=customer_list, state=state)
+        for outcome in RecordResult.Outcome:
+            make_result(call=rows[ApiCall], customer=make_customer(), outcome=outcome, code=outcome, message="No.")
+            make_result(
+                call=make_call(run=run), customer=customer, membership=rows[ListMembership], outcome=outcome, code="x"
+            )
+        for state in SyncRun.State:
+            make_run(
+                state=state, retry_of=run, requested_by=User.objects.create(username=f"user {User.objects.count()}")
+            )
+        AttributeType.objects.create(name=f"more-{AttributeType.objects.count()}", json_type="text")

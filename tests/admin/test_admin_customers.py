@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from blueshift_sync.admin.mixins import ReadOnlyAdmin
-from blueshift_sync.models import Customer, RecordResult
+from blueshift_sync.models import Customer, ListMembership, RecordResult
 from tests.factories import make_call, make_customer, make_list, make_membership, make_result, make_run
 
 from .conftest import Login
@@ -101,6 +101,32 @@ def test_deleting_a_customer_made_by_hand_says_what_it_leaves_behind(admin_clien
     admin_client.post(page_url(customer, "delete"), {"post": "yes"})
     assert not Customer.objects.exists()
     assert RecordResult.objects.get() == result
+
+
+def test_the_memberships_that_go_with_a_customer_are_counted(admin_client: Client) -> None:
+    customer = make_customer()
+    for _ in range(3):
+        make_membership(customer=customer)
+    assert "List memberships: 3" in text_of(admin_client.get(page_url(customer, "delete")))
+    admin_client.post(page_url(customer, "delete"), {"post": "yes"})
+    assert not ListMembership.objects.exists()
+
+
+@pytest.mark.parametrize("kept", [{"source_type": "site.person", "source_id": "1"}, {"state": "SENDING"}])
+def test_a_customer_with_a_membership_that_cant_be_deleted_stays(admin_client: Client, kept: dict[str, str]) -> None:
+    customer = make_membership(**kept).customer
+    assert admin_client.post(page_url(customer, "delete"), {"post": "yes"}).status_code == 403
+    assert Customer.objects.filter(pk=customer.pk).exists()
+
+
+def test_deleting_a_customer_with_memberships_needs_the_permission_for_both(login: Login) -> None:
+    customer = make_membership().customer
+    only_customers = login("view_customer", "delete_customer")
+    assert only_customers.post(page_url(customer, "delete"), {"post": "yes"}).status_code == 403
+    login("view_customer", "delete_customer", "delete_listmembership").post(
+        page_url(customer, "delete"), {"post": "yes"}
+    )
+    assert not Customer.objects.exists()
 
 
 def test_a_customer_that_is_being_sent_cant_be_deleted(admin_client: Client) -> None:
