@@ -1,0 +1,67 @@
+"""Every page of the admin as axe sees it: light and dark, wide and narrow, to the right and to the left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from tests.admin.found import VIEWS
+from tests.admin.rows import make_many_more, make_one_of_each
+
+from .look import out_of_reach, violations
+
+pytestmark = pytest.mark.browser
+
+WIDE, NARROW = {"width": 1360, "height": 900}, {"width": 390, "height": 844}
+
+
+@pytest.fixture
+def addresses(finder: Client) -> list[str]:
+    """Of every view that shows a page to somebody who may see everything."""
+    rows = make_one_of_each()
+    make_many_more(rows, 1)
+    found = [view.address(rows, finder) for view in VIEWS]
+    return [address for address in found if finder.get(address).status_code == 200]
+
+
+def test_no_page_breaks_the_policy(addresses: list[str], open_browser: Callable[..., Any]) -> None:
+    page = open_browser()
+    for address in addresses:
+        page.goto(address)
+        page.wait_for_load_state("networkidle")
+
+
+def test_everything_is_reached_by_keyboard_and_shows_it(addresses: list[str], open_browser: Callable[..., Any]) -> None:
+    page = open_browser(viewport=WIDE, bypass_csp=True)
+    found: dict[str, set[str]] = {}
+    for address in addresses:
+        page.goto(address)
+        for problem in out_of_reach(page):
+            found.setdefault(problem, set()).add(address)
+    assert not found, told(found)
+
+
+@pytest.mark.parametrize(
+    ("size", "locale"),
+    [(WIDE, "en-GB"), (NARROW, "en-GB"), (WIDE, "he"), (NARROW, "ar")],
+    ids=["wide", "narrow", "wide to the left", "narrow to the left"],
+)
+def test_no_page_violates_wcag(
+    addresses: list[str], size: dict[str, int], locale: str, open_browser: Callable[..., Any]
+) -> None:
+    page = open_browser(viewport=size, locale=locale, bypass_csp=True)  # axe writes styles of its own
+    found: dict[str, set[str]] = {}
+    for address in addresses:
+        page.goto(address)
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            for violation in violations(page):
+                found.setdefault(f"{scheme}, {violation}", set()).add(address)
+    assert not found, told(found)
+
+
+def told(found: dict[str, set[str]]) -> str:
+    return "\n".join(f"{problem} ON {' '.join(sorted(where))}" for problem, where in found.items())
