@@ -15,6 +15,7 @@ from rq.job import Job
 from rq.worker import BaseWorker
 
 from .delivery import drain as drain_module
+from .delivery.figures import keep_figures
 from .delivery.redis import redis_connection
 from .delivery.sweep import sweep as run_sweep
 
@@ -30,8 +31,9 @@ def drain(**_later: Any) -> None:
 
 
 def sweep(**_later: Any) -> None:
-    """Brings back what was lost."""
+    """Brings back what was lost, and takes the numbers that pages show."""
     run_sweep()
+    keep_figures()
 
 
 @contextmanager

@@ -9,16 +9,12 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
-from django.utils.formats import date_format
-from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from .. import services
-from ..conf import app_settings
-from ..delivery.stop import current_stop
+from ..delivery.standstill import Standstill, current_standstill
 from ..exceptions import BlueshiftSyncError
-from ..models import SendingStop
 from .changelists import ModelAdmin
 
 SENDING_PERMISSIONS = (
@@ -31,25 +27,8 @@ CHECK_KEY = "blueshift_sync_check_key"
 
 def why_nothing_is_sent() -> str:
     """What keeps everything from being sent, in a sentence or two; empty while nothing does."""
-    settings = app_settings()
-    if not settings.ENABLED:
-        return _("Nothing leaves for now: BLUESHIFT_SYNC[“ENABLED”] is False. It goes out once that is True.")
-    if not settings.API_KEY:
-        return _("Nothing leaves for now: BLUESHIFT_SYNC[“API_KEY”] is missing. It goes out once there is a key.")
-    stop = current_stop()
-    return _stopped(stop) if stop else ""
-
-
-def _stopped(stop: SendingStop) -> str:
-    text = _(
-        "Sending is stopped since %(since)s, as Blueshift refuses the key: %(reason)s Nothing is lost. "
-        "The key is checked again at %(next)s, and everything goes out once it is good or another one is set."
-    )
-    return text % {"since": _moment(stop.stopped_at), "reason": stop.reason, "next": _moment(stop.probe_at)}
-
-
-def _moment(moment: Any) -> str:
-    return date_format(localtime(moment), "DATETIME_FORMAT")
+    found = current_standstill()
+    return found.sentence if found else ""
 
 
 def may_send(request: HttpRequest) -> bool:
@@ -68,8 +47,13 @@ class StandstillNotice(ModelAdmin):
 
 def standstill(request: HttpRequest) -> dict[str, Any]:
     """The notice's text, and where to have the key checked for who may."""
-    can_check = app_settings().can_send and may_send(request) and current_stop() is not None
-    return {"standstill": why_nothing_is_sent(), "check_key_url": reverse(f"admin:{CHECK_KEY}") if can_check else ""}
+    found = current_standstill()
+    return {"standstill": found.sentence if found else "", "check_key_url": check_key_url(request, found)}
+
+
+def check_key_url(request: HttpRequest, found: Standstill | None) -> str:
+    """Where to have the key checked, if that may end the standstill and the user may ask for it; else empty."""
+    return reverse(f"admin:{CHECK_KEY}") if found and found.can_be_checked and may_send(request) else ""
 
 
 class KeyCheckAdmin(ModelAdmin):

@@ -149,6 +149,7 @@ class CallSerializer(RowSerializer[ApiCall]):
             "attempt",
             "record_count",
             "error_count",
+            "rejected_count",
             "started_at",
             "duration_ms",
             "job_id",

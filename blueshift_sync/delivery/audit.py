@@ -127,6 +127,7 @@ def _judged(finished: Finished) -> dict[str, Any]:
         "error_code": answer.code,
         "error": finished.redaction.of_text(finished.exchange.error or answer.message),
         "error_count": sum(record.outcome != RecordOutcome.ACCEPTED for record in answer.records),
+        "rejected_count": sum(record.outcome == RecordOutcome.REJECTED for record in answer.records),
     }
 
 

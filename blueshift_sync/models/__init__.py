@@ -3,6 +3,7 @@
 from .attribute_types import AttributeType
 from .audit import ApiCall, RecordResult, SyncRun
 from .customers import Customer
+from .figures import CallSum, StateCount, SweepRecord
 from .lists import CustomerList, ListMembership
 from .pages import FailuresByCause, Overview
 from .removals import CustomerRemoval
@@ -12,6 +13,7 @@ from .state import SyncState
 __all__ = [
     "ApiCall",
     "AttributeType",
+    "CallSum",
     "Customer",
     "CustomerList",
     "CustomerRemoval",
@@ -20,6 +22,8 @@ __all__ = [
     "Overview",
     "RecordResult",
     "SendingStop",
+    "StateCount",
+    "SweepRecord",
     "SyncRun",
     "SyncState",
 ]

@@ -152,6 +152,9 @@ class ApiCall(models.Model):
     attempt = models.PositiveIntegerField(_("attempt"), default=1)
     record_count = models.PositiveIntegerField(_("records"), default=0)
     error_count = models.PositiveIntegerField(_("errors"), default=0)
+    rejected_count = models.PositiveIntegerField(
+        _("rejected"), default=0, help_text=_("Those of the errors that sending again can't mend.")
+    )
     started_at = models.DateTimeField(_("started at"), default=timezone.now)
     duration_ms = models.PositiveIntegerField(_("duration (ms)"), null=True, blank=True)
     job_id = models.CharField(_("job"), max_length=255, blank=True)

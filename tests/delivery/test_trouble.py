@@ -30,7 +30,7 @@ def test_bad_records_never_hold_up_the_good_ones(unthrottled: Any) -> None:
     assert failed.error_code
     assert failed.error_message
     call = ApiCall.objects.get()
-    assert (call.state, call.record_count, call.error_count) == ("PARTIAL", 50, 2)
+    assert (call.state, call.record_count, call.error_count, call.rejected_count) == ("PARTIAL", 50, 2, 2)
     assert call.results.filter(outcome="REJECTED").count() == 2
     assert set(call.results.values_list("position", flat=True)) == set(range(50))
     run = SyncRun.objects.get()
