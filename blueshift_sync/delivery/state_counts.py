@@ -5,10 +5,10 @@ Up to a bound they are counted when asked for, from an index. Beyond it, the swe
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Any, NamedTuple
 
 from django.db import connections
@@ -120,9 +120,9 @@ def count_states(models: Sequence[SentModel]) -> None:
     """Counts each model's records by state, unless that was done a short while ago."""
     for model in models:
         if _claim_count(model):
-            began = time.monotonic()
+            began = monotonic()
             counts = _count(model)
-            pause = max(COUNTED_EVERY, timedelta(seconds=(time.monotonic() - began) / SHARE_OF_TIME))
+            pause = max(COUNTED_EVERY, timedelta(seconds=(monotonic() - began) / SHARE_OF_TIME))
             now = timezone.now()
             _stored(model).update(counts=counts, counted_at=now, due_at=now + pause)
 

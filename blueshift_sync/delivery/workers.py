@@ -44,12 +44,12 @@ def workers() -> Workers:
         pipeline.pttl(account_key("paused"))
         pipeline.get(account_key("failures"))
         for key in keys:
-            pipeline.hget(key, "state")
+            pipeline.hmget(key, "birth", "state")
         suspended, paused, failures, *states = pipeline.execute()
-    alive = [bytes(state).decode() for state in states if state is not None]
+    alive = [state for birth, state in states if birth is not None]
     return Workers(
         alive=len(alive),
-        busy=alive.count("busy"),
+        busy=alive.count(b"busy"),
         are_suspended=bool(suspended),
         paused_seconds=max(0, paused) / 1000,
         failures=int(failures or 0),
