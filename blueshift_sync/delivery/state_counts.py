@@ -66,7 +66,7 @@ class StateNumbers:
 
 def state_numbers(models: Sequence[SentModel]) -> list[StateNumbers]:
     """The numbers of these models. Reads no more than `BOUND` rows of an index for each of them."""
-    groups = {(model, name): _rows(model).filter(group) for model in models for name, group in GROUPS.items()}
+    groups = {(model, name): rows_by_state(model).filter(group) for model in models for name, group in GROUPS.items()}
     counted = count_up_to(BOUND + 1, groups)
     stored = {row.of: row for row in StateCount.objects.using(mirror()).filter(of__in=map(_label, models))}
     return [
@@ -88,13 +88,13 @@ def _number(counted: int, stored: StateCount | None, name: str) -> Number:
     return Number(value, is_exact=False, counted_at=stored.counted_at)
 
 
-def _rows(model: SentModel) -> QuerySet[Any]:
+def rows_by_state(model: SentModel) -> QuerySet[Any]:
     """In the order of the index by state, so that it is read however many are in one state."""
     return model._default_manager.using(mirror()).order_by("state", "due_at", "id")
 
 
 def _oldest(model: SentModel) -> datetime | None:
-    first = _rows(model).filter(GROUPS["waiting"])[:BOUND]
+    first = rows_by_state(model).filter(GROUPS["waiting"])[:BOUND]
     oldest: datetime | None = first.aggregate(oldest=Min("waiting_since"))["oldest"]
     return oldest
 
