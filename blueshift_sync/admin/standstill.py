@@ -73,4 +73,5 @@ class KeyCheckAdmin(ModelAdmin):
             messages.error(request, str(error))
         else:
             messages.success(request, _("Blueshift takes the key. Sending goes on."))
-        return HttpResponseRedirect(reverse("admin:blueshift_sync_apicall_changelist"))
+        page = "overview" if "from_overview" in request.POST else "apicall"
+        return HttpResponseRedirect(reverse(f"admin:blueshift_sync_{page}_changelist"))
