@@ -17,10 +17,13 @@ from rq.worker import BaseWorker
 from .delivery import drain as drain_module
 from .delivery.figures import keep_figures
 from .delivery.redis import redis_connection
+from .delivery.retention import prune_for
 from .delivery.sweep import sweep as run_sweep
 
 #: Seconds between two looks at whether the worker is shutting down.
 LOOK_INTERVAL = 0.5
+#: For so long a worker takes old audit away, and sends nothing; the rest is left for the next time.
+PRUNE_SECONDS = 10
 
 
 def drain(**_later: Any) -> None:
@@ -34,6 +37,11 @@ def sweep(**_later: Any) -> None:
     """Brings back what was lost, and takes the numbers that pages show."""
     run_sweep()
     keep_figures()
+
+
+def prune(**_later: Any) -> None:
+    """Takes away a part of what is older than the settings keep it."""
+    prune_for(PRUNE_SECONDS)
 
 
 @contextmanager

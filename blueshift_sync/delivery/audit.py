@@ -95,8 +95,17 @@ def close_calls(finished: Sequence[Finished]) -> list[Finished]:
     for each in ours:
         each.call.state = each.policy.call_state or _state_by_records(each.answer)
     _write({each.call.pk: _judged(each) | _received(each) for each in ours})
-    _write({each.call.pk: _received(each) for each in finished if each.call.pk not in still_open})
+    _write_late([each for each in finished if each.call.pk not in still_open])
     return ours
+
+
+def _write_late(finished: Sequence[Finished]) -> None:
+    """An answer so late stays without its body where the bodies of its call are gone by now."""
+    pks = [each.call.pk for each in finished]
+    with_bodies = set(find_rows(ApiCall, id=pks, bodies_emptied_at=None)) if pks else set()
+    kept = {each.call.pk: _received(each) for each in finished}
+    _write({pk: columns for pk, columns in kept.items() if pk in with_bodies})
+    _write({pk: columns | {"response_body": ""} for pk, columns in kept.items() if pk not in with_bodies})
 
 
 def _write(columns: Mapping[int, Mapping[str, Any]]) -> None:

@@ -57,6 +57,13 @@ def update_rows(model: type[Any], pks: Sequence[int], values: Mapping[str, Any],
     return int(_run(model, _update(model, pks, values, **condition)).rowcount) if pks else 0
 
 
+def delete_rows(model: type[Any], **condition: Any) -> int:
+    """Deletes the rows that fulfil the condition, and nothing that refers to them. Returns how many they were."""
+    sql = _Writer(model)
+    statement = sql.statement(f"DELETE FROM {sql.table} WHERE {sql.all_of(condition)}")  # noqa: S608
+    return int(_run(model, statement).rowcount)
+
+
 def update_of(row: Any, names: Sequence[str]) -> Statement:
     """The statement that writes these columns of a model instance that is there."""
     return _update(type(row), [row.pk], {name: getattr(row, name) for name in _attributes(row, names)})

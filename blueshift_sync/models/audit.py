@@ -183,6 +183,7 @@ class ApiCall(models.Model):
             models.Index(fields=["run", "id"], name="bsync_call_run"),
             models.Index(fields=["customer_list", "id"], name="bsync_call_list"),
             models.Index(fields=["request_id"], name="bsync_call_request_id"),
+            models.Index(fields=["bodies_emptied_at", "started_at", "id"], name="bsync_call_bodies"),
         ]
 
     def __str__(self) -> str:

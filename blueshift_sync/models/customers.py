@@ -85,7 +85,10 @@ class Customer(CustomerObject, SourceReference, SyncState):
     class Meta(SyncState.Meta):
         verbose_name = _("customer")
         verbose_name_plural = _("customers")
-        permissions = [("push_customer", _("Can send customers to Blueshift"))]
+        permissions = [
+            ("push_customer", _("Can send customers to Blueshift")),
+            ("erase_customer", _("Can erase the personal data of customers")),
+        ]
         # Each change of state writes to every index. Django's own `unique` and `db_index` make two of each column on
         # PostgreSQL, of which the second finds beginnings; in the order of bytes, one index does.
         indexes = [

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -12,15 +14,17 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from blueshift_sync.delivery import retention
 from blueshift_sync.delivery.drain import seconds_until_due
 from blueshift_sync.delivery.recover import recover_expired_claims
 from blueshift_sync.delivery.sweep import sweep
-from blueshift_sync.models import Customer, ListMembership
+from blueshift_sync.models import ApiCall, Customer, ListMembership, RecordResult, SyncRun
 from tests.delivery.one_call import claim_customers, claim_memberships
 from tests.factories import make_customer, make_list, make_run
 
 DUE_CUSTOMERS = 80_000
 DUE_MEMBERSHIPS = 20_000
+OLD_CALLS = 21_600
 TABLES = (Customer._meta.db_table, ListMembership._meta.db_table)
 
 
@@ -44,7 +48,7 @@ def backlog(db: None) -> None:
             cursor.execute("ANALYZE")
 
 
-def plans(work: Callable[[], object]) -> dict[str, list[str]]:
+def plans(work: Callable[[], object], tables: Sequence[str]) -> dict[str, list[str]]:
     """The plan of each statement of `work` on the large tables: how each of them is read."""
     with CaptureQueriesContext(
         connection,
@@ -52,12 +56,14 @@ def plans(work: Callable[[], object]) -> dict[str, list[str]]:
         work()
     statements = [query["sql"] for query in queries]
     large = [
-        sql for sql in statements if sql.startswith(("SELECT", "UPDATE")) and any(table in sql for table in TABLES)
+        sql
+        for sql in statements
+        if sql.startswith(("SELECT", "UPDATE", "DELETE")) and any(table in sql for table in tables)
     ]
-    return {sql: list(accesses(sql)) for sql in large}
+    return {sql: list(accesses(sql, tables)) for sql in large}
 
 
-def accesses(sql: str) -> Iterator[str]:
+def accesses(sql: str, tables: Sequence[str]) -> Iterator[str]:
     """How the database would read the large tables, as it says itself."""
     explain = {"sqlite": "EXPLAIN QUERY PLAN", "postgresql": "EXPLAIN (FORMAT JSON)", "mysql": "EXPLAIN"}
     with connection.cursor() as cursor:
@@ -65,20 +71,20 @@ def accesses(sql: str) -> Iterator[str]:
         rows: Any = cursor.fetchall()
     match connection.vendor:
         case "sqlite":
-            yield from (detail for *_, detail in rows if any(table in detail for table in TABLES))
+            yield from (detail for *_, detail in rows if any(table in detail for table in tables))
         case "postgresql":
             plan = rows[0][0]
-            yield from _nodes((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"])
+            yield from _nodes((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"], tables)
         case _:
-            yield from (f"{row[3]} {row[2]}" for row in rows if row[2] in TABLES)
+            yield from (f"{row[3]} {row[2]}" for row in rows if row[2] in tables)
 
 
-def _nodes(node: dict[str, Any]) -> Iterator[str]:
-    if node.get("Relation Name") in TABLES and node["Node Type"] != "ModifyTable":
+def _nodes(node: dict[str, Any], tables: Sequence[str]) -> Iterator[str]:
+    if node.get("Relation Name") in tables and node["Node Type"] != "ModifyTable":
         condition = "with a condition" if "Index Cond" in node or "Recheck Cond" in node else "of everything"
         yield f"{node['Node Type']} {condition} on {node['Relation Name']}"
     for child in node.get("Plans", []):
-        yield from _nodes(child)
+        yield from _nodes(child, tables)
 
 
 def reads_everything(access: str) -> bool:
@@ -91,8 +97,8 @@ def reads_everything(access: str) -> bool:
             return access.startswith(("ALL ", "index "))
 
 
-def assert_read_by_index(work: Callable[[], object]) -> None:
-    found = plans(work)
+def assert_read_by_index(work: Callable[[], object], tables: Sequence[str] = TABLES) -> None:
+    found = plans(work, tables)
     assert found
     assert {sql: plan for sql, plan in found.items() if any(map(reads_everything, plan))} == {}
 
@@ -105,6 +111,48 @@ def test_nothing_that_is_asked_again_and_again_reads_the_whole_backlog(backlog: 
     Customer.objects.filter(state="SENDING").update(claim_expires_at=timezone.now() - timedelta(hours=1))
     assert_read_by_index(recover_expired_claims)
     assert_read_by_index(sweep)
+
+
+@pytest.fixture
+def old_audit(db: None) -> None:
+    """Ten calls a minute for a day and a half: a third of them are too old, and the oldest are without bodies."""
+    now = timezone.now()
+    run = make_run(created_at=now - timedelta(days=2), finished_at=now - timedelta(days=2), state="SUCCEEDED")
+    calls = [
+        ApiCall(
+            started_at=now - timedelta(days=1.5) + timedelta(seconds=6 * number),
+            state="SUCCEEDED",
+            record_count=1,
+            bodies_emptied_at=now if number < OLD_CALLS / 3 else None,
+        )
+        for number in range(OLD_CALLS)
+    ]
+    ApiCall.objects.bulk_create(calls, batch_size=2000)
+    pks = ApiCall.objects.order_by("pk").values_list("pk", flat=True)
+    RecordResult.objects.bulk_create([RecordResult(call_id=pk, position=0) for pk in pks], batch_size=5000)
+    runs = [SyncRun(created_at=now - timedelta(hours=number)) for number in range(3000)]
+    SyncRun.objects.bulk_create(runs)
+    Customer.objects.bulk_create([Customer(customer_id=f"c{number}") for number in range(20_000)], batch_size=2000)
+    Customer.objects.filter(customer_id="c7").update(run=run)
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE")
+
+
+def test_retention_reads_what_is_too_old_and_no_more(old_audit: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "CALLS", 100)
+    before = timezone.now() - timedelta(hours=35)
+    tables = [model._meta.db_table for model in (ApiCall, RecordResult, SyncRun, Customer)]
+    for rows, slices in (
+        (retention._with_bodies(timezone.now() - timedelta(hours=23)), retention._empty),
+        (retention._ended_calls(before), retention._delete_calls),
+        (retention._runs_without_calls(before), retention._delete_runs),
+    ):
+        assert_read_by_index(partial(two_of, slices, rows), tables)
+
+
+def two_of(slices: Callable[[Any], Iterator[object]], rows: Any) -> list[object]:
+    return list(islice(slices(rows), 2))
 
 
 def test_a_plan_that_reads_everything_is_noticed(db: None) -> None:
