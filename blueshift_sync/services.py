@@ -34,6 +34,7 @@ from .models.state import CHANGE_COLUMNS
 from .sources.capture import capture_objects
 from .sources.captured import Captured
 from .sources.customers import let_have_ids
+from .sources.mirrored import pks_of
 from .sources.receivers import disabled
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "disabled",
     "forget_types",
     "push",
+    "push_objects",
     "remove_from_list",
     "resend",
     "retry",
@@ -78,6 +80,27 @@ def push(
     """
     model, pks = _model_and_pks(records)
     return push_records(model, pks, _new_run(model, trigger, requested_by))
+
+
+def push_objects(
+    objects: QuerySet[Any] | Iterable[Model],
+    requested_by: Any = None,
+    *,
+    trigger: Trigger = Trigger.COMMAND,
+    models: Sequence[type[Record]] = (Customer, ListMembership),
+) -> list[SyncRun]:
+    """Sends the customers and memberships that mirror these objects of the site now, changed or not.
+
+    Objects that no signal has told of are captured first. `models` says which of the two are sent. An iterable that
+    isn't a queryset must be one that can be gone through twice. Returns a run for each kind that there is any of.
+    """
+    runs = []
+    for model in models:
+        pks = pks_of(model, objects)
+        first = next(pks, None)
+        if first is not None:
+            runs.append(push_records(model, chain([first], pks), _new_run(model, trigger, requested_by)))
+    return runs
 
 
 def add_to_list(

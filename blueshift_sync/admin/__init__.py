@@ -8,10 +8,12 @@ from .lists import CustomerListAdmin, ListMembershipAdmin
 from .overview import OverviewAdmin
 from .removals import CustomerRemovalAdmin
 from .runs import SyncRunAdmin
+from .site_models import BlueshiftAdminMixin
 
 __all__ = [
     "ApiCallAdmin",
     "AttributeTypeAdmin",
+    "BlueshiftAdminMixin",
     "CustomerAdmin",
     "CustomerListAdmin",
     "CustomerRemovalAdmin",

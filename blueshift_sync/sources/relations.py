@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,12 +146,17 @@ def key_in(model: type[Model], obj: Any) -> Any:
 
 def keys_of_kin(model: type[Model], keys: Sequence[Any], other: type[Model], using: str) -> Sequence[Any]:
     """The keys that objects of `model` with these keys have as objects of `other`, which is its kin."""
+    return keys if shares_key(model, other) else [key for _, key in pairs_of_kin(model, keys, other, using)]
+
+
+def pairs_of_kin(model: type[Model], keys: Sequence[Any], other: type[Model], using: str) -> Iterable[tuple[Any, Any]]:
+    """As `keys_of_kin`, each with the key that it belongs to."""
     if shares_key(model, other):
-        return keys
+        return zip(keys, keys, strict=True)
     model, other = concrete_of(model), concrete_of(other)
     if issubclass(other, model):
-        return list(_rows(other, using).filter(**{f"{key_name(model)}__in": keys}).values_list("pk", flat=True))
-    return list(_rows(model, using).filter(pk__in=keys).values_list(key_name(other), flat=True))
+        return _rows(other, using).filter(**{f"{key_name(model)}__in": keys}).values_list(key_name(model), "pk")
+    return _rows(model, using).filter(pk__in=keys).values_list("pk", key_name(other))
 
 
 def _rows(model: type[Model], using: str) -> QuerySet[Any]:

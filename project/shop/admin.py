@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 
+from blueshift_sync.admin import BlueshiftAdminMixin
+
 from .models import Customer, Newsletter, NewsletterSignup, Order, Plan, Subscription
 
 if TYPE_CHECKING:  # django-stubs makes them generic; Django itself doesn't
@@ -30,7 +32,7 @@ class SignupInline(TabularInline):
 
 
 @admin.register(Customer)
-class CustomerAdmin(ModelAdmin):
+class CustomerAdmin(BlueshiftAdminMixin, ModelAdmin):
     list_display = ["customer_number", "__str__", "email", "language", "marketing_consent"]
     list_filter = ["marketing_consent", "is_test_account", "language"]
     search_fields = ["customer_number", "email", "given_name", "family_name"]
@@ -49,7 +51,7 @@ class NewsletterAdmin(ModelAdmin):
 
 
 @admin.register(NewsletterSignup)
-class NewsletterSignupAdmin(ModelAdmin):
+class NewsletterSignupAdmin(BlueshiftAdminMixin, ModelAdmin):
     list_display = ["customer", "newsletter", "confirmed", "created_at"]
     list_filter = ["newsletter", "confirmed"]
     list_select_related = ["customer", "newsletter"]

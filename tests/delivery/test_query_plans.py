@@ -146,7 +146,7 @@ def test_retention_reads_what_is_too_old_and_no_more(old_audit: None, monkeypatc
     for rows, slices in (
         (retention._with_bodies(timezone.now() - timedelta(hours=23)), retention._empty),
         (retention._ended_calls(before), retention._delete_calls),
-        (retention._runs_without_calls(before), retention._delete_runs),
+        (retention._ended_runs(before), retention._delete_runs),
     ):
         assert_read_by_index(partial(two_of, slices, rows), tables)
 
