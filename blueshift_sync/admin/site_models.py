@@ -62,8 +62,11 @@ class BlueshiftAdminMixin(ModelAdmin):
         columns = super().get_list_display(request)
         return [*columns, COLUMN] if self._kinds_to_view(request) and COLUMN not in columns else columns
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        return _with_rows(super().get_changelist(request, **kwargs), self._kinds_to_view(request))
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        changelist = super().get_changelist_instance(request)
+        if kinds := self._kinds_to_view(request):
+            _note_rows(list(changelist.result_list), kinds)
+        return changelist
 
     @admin.display(description=gettext_lazy("Blueshift"))
     def blueshift_state(self, obj: Model) -> SafeString | str:
@@ -144,18 +147,8 @@ def _without_panel(fields: Iterable[Any]) -> list[Any]:
 # Reading the mirror
 
 
-def _with_rows(changelist: type[ChangeList], kinds: Sequence[MirrorModel]) -> type[ChangeList]:
-    """The same list, which notes beside each object on the page which rows mirror it."""
-
-    class WithRows(changelist):  # type: ignore[valid-type,misc]
-        def get_results(self, request: HttpRequest) -> None:
-            super().get_results(request)
-            _note_rows(list(self.result_list), kinds)
-
-    return WithRows if kinds else changelist
-
-
 def _note_rows(objects: Sequence[Model], kinds: Iterable[MirrorModel]) -> None:
+    """Notes beside each object which rows mirror it, with one query for each kind."""
     found = [rows_of(_plain(kind), objects) for kind in kinds]
     for obj in objects:
         setattr(obj, _ROWS, [row for rows in found for row in rows.get(obj.pk, ())])
