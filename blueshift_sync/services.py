@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
 
 from django.db import router, transaction
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.utils import timezone
 
-from .delivery import decisions
+from .delivery import bulk, decisions, gathering
 from .delivery.attribute_types import forget_types as forget_attribute_types
 from .delivery.connection import make_client
-from .delivery.push import kind_of, push_all, push_records
-from .delivery.runs import SentModel, cancel_run, models_of
-from .delivery.statements import update_each
+from .delivery.gathering import Done
+from .delivery.locks import gives_way
+from .delivery.push import kind_of, push_records
+from .delivery.runs import cancel_run, models_of
+from .delivery.selections import Selection
 from .delivery.stop import KEY_IS_GOOD, probe
 from .delivery.wake import wake_on_commit, wake_quietly
 from .exceptions import BlueshiftSyncError
@@ -29,15 +31,15 @@ from .models import (
     SyncRun,
     SyncState,
 )
-from .models.lists import MEMBERSHIP_COLUMNS
 from .models.state import CHANGE_COLUMNS
-from .sources.capture import capture_objects
+from .sources.capture import capture_objects, capture_origins
 from .sources.captured import Captured
 from .sources.customers import let_have_ids
 from .sources.mirrored import pks_of
 from .sources.receivers import disabled
 
 __all__ = [
+    "Selection",
     "add_to_list",
     "approve_removals",
     "cancel",
@@ -45,7 +47,10 @@ __all__ = [
     "capture",
     "check_key",
     "disabled",
+    "exclude",
     "forget_types",
+    "go_on",
+    "include",
     "push",
     "push_objects",
     "remove_from_list",
@@ -71,13 +76,22 @@ def capture(objects: QuerySet[Any] | Iterable[Model]) -> Captured:
 
 
 def push(
-    records: QuerySet[Any] | Iterable[Record], requested_by: Any = None, *, trigger: Trigger = Trigger.COMMAND
+    records: Selection | QuerySet[Any] | Iterable[Record],
+    requested_by: Any = None,
+    *,
+    trigger: Trigger = Trigger.COMMAND,
+    only_changed: bool = False,
 ) -> SyncRun:
     """Sends these customers or memberships now, changed or not. EXCLUDED ones are left out.
 
     `records` are all of one kind; `requested_by` is a user. Returns the run, whose `total` says how many are sent.
+    Of a Selection so many at once are brought into the run as a request may take; a job goes on with the rest. With
+    `only_changed` those of a Selection are left as they are that are in step.
     Raises BlueshiftSyncError where there is nothing to tell the kind by, or there are two.
     """
+    if isinstance(records, Selection):
+        run = _new_run(_known_model(records.model), trigger, requested_by)
+        return _gather(run, [records], "send", only_changed=only_changed)
     model, pks = _model_and_pks(records)
     return push_records(model, pks, _new_run(model, trigger, requested_by))
 
@@ -105,31 +119,51 @@ def push_objects(
 
 def add_to_list(
     customer_list: CustomerList,
-    customers: QuerySet[Customer] | Iterable[Customer],
+    customers: Selection | QuerySet[Customer] | Iterable[Customer],
     requested_by: Any = None,
     *,
     trigger: Trigger = Trigger.COMMAND,
 ) -> SyncRun:
-    """Says that these customers should be on the list, and sends that now."""
+    """Says that these customers should be on the list, and sends that now. Of a Selection as `push` does it."""
     return _change_list(customer_list, customers, _new_run(ListMembership, trigger, requested_by), is_member=True)
 
 
 def remove_from_list(
     customer_list: CustomerList,
-    customers: QuerySet[Customer] | Iterable[Customer],
+    customers: Selection | QuerySet[Customer] | Iterable[Customer],
     requested_by: Any = None,
     *,
     trigger: Trigger = Trigger.COMMAND,
 ) -> SyncRun:
-    """Says that these customers shouldn't be on the list, and sends that now."""
+    """Says that these customers shouldn't be on the list, and sends that now. Of a Selection as `push` does it."""
     return _change_list(customer_list, customers, _new_run(ListMembership, trigger, requested_by), is_member=False)
 
 
+def exclude(records: Selection, requested_by: Any = None, *, trigger: Trigger = Trigger.COMMAND) -> SyncRun:
+    """Has these customers or memberships not sent any more, whatever changes, until `include`.
+
+    What Blueshift has of them it keeps. Returns a run that sends nothing; `scope["changed"]` counts them.
+    """
+    return _gather(_new_run(records.model, trigger, requested_by), [records], "exclude")
+
+
+def include(records: Selection, requested_by: Any = None, *, trigger: Trigger = Trigger.COMMAND) -> SyncRun:
+    """Ends what `exclude` did: the objects of sources are read again, and what Blueshift hasn't got is sent.
+
+    Those that their own source leaves out stay excluded. Returns the run; `scope["changed"]` counts all of them.
+    """
+    return _gather(_new_run(records.model, trigger, requested_by), [records], "include")
+
+
 def retry(run: SyncRun, requested_by: Any = None) -> SyncRun:
-    """Sends those records of `run` again that are FAILED, with their newest values. Returns the new run."""
+    """Sends those records of `run` again that are FAILED, with their newest values. Returns the new run.
+
+    So many at once as a request may take; a job goes on with the rest.
+    """
     models = models_of(run)
     again = _new_run(models[0], Trigger.RETRY, requested_by, retry_of=run)
-    return push_all([(model, _failed(model._default_manager.filter(run=run))) for model in models], again)
+    failed = Q(run=run, state=SyncState.State.FAILED)
+    return _gather(again, [Selection(model, failed) for model in models], "send")
 
 
 def approve_removals(
@@ -172,19 +206,70 @@ def cancel(run: SyncRun) -> SyncRun:
 
 
 def resend(
-    calls: QuerySet[ApiCall] | Iterable[ApiCall], requested_by: Any = None, *, trigger: Trigger = Trigger.RETRY
+    calls: Selection | QuerySet[ApiCall] | Iterable[ApiCall],
+    requested_by: Any = None,
+    *,
+    trigger: Trigger = Trigger.RETRY,
 ) -> list[SyncRun]:
-    """Sends the records of these calls again, with their newest values: one run for each kind of record."""
-    results = RecordResult.objects.filter(call__in=calls)
+    """Sends the records of these calls again, with their newest values: one run for each kind of record.
+
+    A Selection may be one of RecordResults too; it is gone through as `push` does it.
+    """
+    if isinstance(calls, Selection):
+        selection = calls
+    else:
+        pks = calls.values_list("pk", flat=True) if isinstance(calls, QuerySet) else [call.pk for call in calls]
+        selection = Selection(ApiCall, Q(pk__in=list(pks)))
     runs = []
-    for model, column in ((ListMembership, "membership"), (Customer, "customer")):
-        of_kind = results.filter(**{f"{column}__isnull": False})
-        if model is Customer:
-            of_kind = of_kind.filter(membership=None)
-        pks = of_kind.order_by().values_list(f"{column}_id", flat=True).distinct()
-        if pks.exists():
-            runs.append(push_records(model, pks.iterator(CHUNK), _new_run(model, trigger, requested_by)))
+    for model, of_kind in _OF_KIND.items():
+        if selection.model is RecordResult:
+            there_are = selection.only(of_kind).rows.exists()
+        else:
+            there_are = RecordResult.objects.filter(of_kind, call__in=selection.rows).exists()
+        if there_are:
+            runs.append(_gather(_new_run(model, trigger, requested_by), [selection], "send"))
     return runs
+
+
+#: The results of records of each kind.
+_OF_KIND: dict[type[Record], Q] = {
+    ListMembership: Q(membership__isnull=False),
+    Customer: Q(membership=None, customer__isnull=False),
+}
+
+
+def go_on(run_id: int, asked_to_stop: Callable[[], bool]) -> None:
+    """Goes on with a run of which not all records have been gathered. For the job that does so."""
+    gathering.gather_in_job(run_id, _ACTIONS, asked_to_stop)
+
+
+def _gather(run: SyncRun, selections: Sequence[Selection], do: str, **options: Any) -> SyncRun:
+    """Does what a request may take of it, and has a job do the rest."""
+    gathering.begin(run, selections, do, **options)
+    if not gathering.gather(run.pk, _ACTIONS, seconds=gathering.REQUEST_SECONDS):
+        gathering.go_on_later(run.pk)
+    run.refresh_from_db()
+    return run
+
+
+def _include(run: SyncRun, model: type[Model], pks: Sequence[int]) -> Done:
+    """An action: see `include`."""
+    rows = model._default_manager.using(router.db_for_write(model)).filter(pk__in=pks)
+    excluded = rows.filter(error_code=SyncState.EXCLUDED_BY_OPERATOR).select_for_update().order_by("pk")
+    origins = list(excluded.values_list("source_type", "source_id"))
+    changed = bulk.include(run, rows)
+    # What their sources say of them wasn't kept.
+    capture_origins((source_type, source_id) for source_type, source_id in origins if source_type and source_id)
+    added = rows.filter(run=run, state=SyncState.State.PENDING).count()
+    return Done(added=added, changed=changed)
+
+
+_ACTIONS: Mapping[str, gathering.Action] = {
+    "send": bulk.send,
+    "set_members": bulk.set_members,
+    "exclude": bulk.exclude,
+    "include": _include,
+}
 
 
 def save_edited(record: Record) -> None:
@@ -268,7 +353,7 @@ def _pks(removals: QuerySet[CustomerRemoval] | Iterable[CustomerRemoval]) -> Ite
     return (removal.pk for removal in removals)
 
 
-def _new_run(model: SentModel, trigger: Trigger, requested_by: Any, **columns: Any) -> SyncRun:
+def _new_run(model: type[Model], trigger: Trigger, requested_by: Any, **columns: Any) -> SyncRun:
     return SyncRun.objects.create(kind=kind_of(model), trigger=trigger, requested_by=requested_by, **columns)
 
 
@@ -296,31 +381,13 @@ def _pk_of(record: Record, model: type[Record]) -> int:
 
 
 def _change_list(
-    customer_list: CustomerList, customers: Iterable[Customer], run: SyncRun, *, is_member: bool
+    customer_list: CustomerList, customers: Selection | Iterable[Customer], run: SyncRun, *, is_member: bool
 ) -> SyncRun:
-    using = router.db_for_write(ListMembership)
+    if isinstance(customers, Selection):
+        return _gather(run, [customers], "set_members", list=customer_list.pk, is_member=is_member)
     iterator = iter(customers.iterator(CHUNK) if isinstance(customers, QuerySet) else customers)
     pks: list[int] = []
+    say_members = gives_way(bulk.say_members)
     while chunk := list(islice(iterator, CHUNK)):
-        with transaction.atomic(using=using):
-            pks += _set_members(customer_list, [customer.pk for customer in chunk], using, is_member=is_member)
+        pks += say_members(customer_list.pk, [customer.pk for customer in chunk], is_member=is_member)
     return push_records(ListMembership, pks, run)
-
-
-def _set_members(customer_list: CustomerList, customer_pks: Sequence[int], using: str, *, is_member: bool) -> list[int]:
-    memberships = ListMembership.objects.using(using).filter(customer_list=customer_list, customer__in=customer_pks)
-    known = set(memberships.values_list("customer_id", flat=True))
-    ListMembership.objects.using(using).bulk_create(
-        [
-            ListMembership(customer_list=customer_list, customer_id=pk, is_member=is_member, version=0)
-            for pk in customer_pks
-            if pk not in known
-        ],
-        ignore_conflicts=True,
-    )
-    rows = list(memberships.select_for_update().order_by("pk"))
-    now = timezone.now()
-    for row in rows:
-        row.set_member(is_member, due_at=now)
-    update_each(rows, MEMBERSHIP_COLUMNS)
-    return [row.pk for row in rows]

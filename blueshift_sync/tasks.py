@@ -14,6 +14,7 @@ from rq import get_current_job
 from rq.job import Job
 from rq.worker import BaseWorker
 
+from . import services
 from .delivery import drain as drain_module
 from .delivery.figures import keep_figures
 from .delivery.redis import redis_connection
@@ -42,6 +43,13 @@ def sweep(**_later: Any) -> None:
 def prune(**_later: Any) -> None:
     """Takes away a part of what is older than the settings keep it."""
     prune_for(PRUNE_SECONDS)
+
+
+def gather(*, run_id: int, **_later: Any) -> None:
+    """Goes on with a run that was asked for more records than a request could gather."""
+    job = get_current_job()
+    with _stop_requests(job) as asked_to_stop:
+        services.go_on(run_id, asked_to_stop)
 
 
 @contextmanager

@@ -50,12 +50,10 @@ def _add_to_run(model: SentModel, pks: Iterable[int], run: SyncRun) -> set[int]:
     rows = model._default_manager.using(router.db_for_write(model))
     overtaken: set[int] = set()
     for chunk in chunks(pks):
-        # By the code, for one that was withdrawn while it is being sent is SENDING still.
-        not_to_be_sent = SyncState.EXCLUDED_CODES | SyncState.UNSENDABLE_CODES
-        asked_for = rows.filter(pk__in=chunk).exclude(state=State.EXCLUDED).exclude(error_code__in=not_to_be_sent)
-        overtaken |= set(asked_for.filter(state=State.PENDING, run__isnull=False).values_list("run_id", flat=True))
+        asked_for = sendable(rows.filter(pk__in=chunk))
+        overtaken |= runs_of_waiting(asked_for)
         try:
-            _make_due(asked_for, run)
+            _add(asked_for, run)
         except Cancelled:
             break
         wake_quietly()
@@ -63,11 +61,31 @@ def _add_to_run(model: SentModel, pks: Iterable[int], run: SyncRun) -> set[int]:
 
 
 @gives_way
-def _make_due(rows: QuerySet[Any], run: SyncRun) -> None:
+def _add(rows: QuerySet[Any], run: SyncRun) -> None:
     """Nobody sees the records in the run before its total counts them. Raises Cancelled for a run that was."""
+    added = make_due(rows, run)
+    wanted = SyncRun.objects.filter(pk=run.pk, cancel_requested_at=None)
+    if not wanted.update(total=F("total") + added, heartbeat_at=timezone.now()):
+        raise Cancelled
+
+
+def sendable(rows: QuerySet[Any]) -> QuerySet[Any]:
+    """Those of the rows that may be sent, in step or not."""
+    # By the code, for one that was withdrawn while it is being sent is SENDING still.
+    not_to_be_sent = SyncState.EXCLUDED_CODES | SyncState.UNSENDABLE_CODES
+    return rows.exclude(state=State.EXCLUDED).exclude(error_code__in=not_to_be_sent)
+
+
+def runs_of_waiting(rows: QuerySet[Any]) -> set[int]:
+    """The runs in which these rows wait, and which end without them once somebody takes them over."""
+    return set(rows.filter(state=State.PENDING, run__isnull=False).values_list("run_id", flat=True))
+
+
+def make_due(rows: QuerySet[Any], run: SyncRun) -> int:
+    """Makes these rows due now, in `run`. Returns how many they are."""
     now = timezone.now()
     being_sent = When(state=State.SENDING, then=F("due_at"))
-    added = rows.update(
+    return rows.update(
         run=run,
         # One that is being sent stays so; when its call is settled, its new run says that it goes again.
         state=Case(When(state=State.SENDING, then=Value(State.SENDING)), default=Value(State.PENDING)),
@@ -78,9 +96,6 @@ def _make_due(rows: QuerySet[Any], run: SyncRun) -> None:
         error_code="",
         error_message="",
     )
-    wanted = SyncRun.objects.filter(pk=run.pk, cancel_requested_at=None)
-    if not wanted.update(total=F("total") + added, heartbeat_at=now):
-        raise Cancelled
 
 
 def chunks(pks: Iterable[int]) -> Iterator[list[int]]:

@@ -165,7 +165,7 @@ def owners_of(removals: Sequence[CustomerRemoval]) -> dict[int, Customer]:
     customer_ids = [removal.identifier for removal in removals if removal.identifier_key == CUSTOMER_ID]
     emails = [EmailKeyField.key_of(removal.identifier) for removal in removals if removal.identifier_key != CUSTOMER_ID]
     detached = Q(source_type__isnull=False, source_id=None)
-    never_there = Q(error_code="excluded", synced_version=0)
+    never_there = Q(error_code__in=["excluded", Customer.EXCLUDED_BY_OPERATOR], synced_version=0)
     staying = Customer.objects.using(mirror()).exclude(detached).exclude(never_there)
     staying = staying.only("customer_id", "email_key", "source_type", "source_id")
     by_id = {row.customer_id: row for row in staying.filter(customer_id__in=customer_ids)} if customer_ids else {}

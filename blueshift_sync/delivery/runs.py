@@ -24,6 +24,9 @@ SLICE = 1000
 #: The columns of a record that waits for nothing.
 AT_REST: dict[str, Any] = {"due_at": None, "waiting_since": None, "attempts": 0, "batch_limit": None}
 
+#: The key of a run's scope that says how far its records have been gathered; it is there until they all have been.
+GATHERING = "gathering"
+
 #: What is said of a run that ended before all of its memberships could be sent.
 PARKED = "Some memberships wait for their customer or their list. They say for what, and follow by themselves."
 
@@ -148,10 +151,12 @@ def _final_state(run: SyncRun) -> SyncRun.State:
 def finish_runs() -> None:
     """Ends every run in which nothing waits any more.
 
-    One that its worker never completed counts as complete when nothing happened to it for longer than a lease lasts.
+    One that its worker never completed counts as complete when nothing happened to it for longer than a lease lasts,
+    but for those whose records are still being gathered: somebody goes on with them.
     """
     deadline = timezone.now() - timedelta(seconds=app_settings().LEASE_SECONDS)
     left_behind = Q(heartbeat_at__lt=deadline) | Q(heartbeat_at=None, created_at__lt=deadline)
     to_end = SyncRun.objects.filter(left_behind | Q(closed_at__isnull=False), state__in=SyncRun.OPEN_STATES)
+    to_end = to_end.exclude(closed_at=None, scope__has_key=GATHERING)
     for run_id in to_end.values_list("pk", flat=True):
         close_run(run_id)

@@ -9,6 +9,7 @@ from django.utils import timezone
 from ..exceptions import RedisUnavailable
 from ..models import ListMembership
 from .drain import seconds_until_due
+from .gathering import resume_lost
 from .parking import explain_parked, wake_parked
 from .recover import close_orphaned_calls, recover_expired_claims
 from .removal_guards import wake_removals
@@ -25,6 +26,7 @@ def sweep() -> None:
     wake_parked(ListMembership.objects.all(), timezone.now())
     explain_parked()
     wake_removals()
+    resume_lost()
     finish_runs()
     if seconds_until_due() == 0:
         try:

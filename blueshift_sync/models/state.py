@@ -18,7 +18,8 @@ class SyncState(models.Model):
     """
 
     #: Error codes that say what to become of a record that isn't to be sent; see `settled_state`.
-    EXCLUDED_CODES = frozenset({"excluded", "source_deleted"})
+    EXCLUDED_BY_OPERATOR = "excluded_by_operator"
+    EXCLUDED_CODES = frozenset({"excluded", EXCLUDED_BY_OPERATOR, "source_deleted"})
     UNSENDABLE_CODES = frozenset(
         {"source_error", "value_not_sendable", "type_changed", "identifier_missing", "duplicate_customer_id"}
     )
@@ -133,7 +134,10 @@ class SyncState(models.Model):
 
         `error_code` says why it can't be sent, if it can't. A record that is being sent stays SENDING: when its
         call is settled, the higher version tells that it goes on from here.
+        What an operator has excluded stays so, whatever changes, until an operator includes it or its object is gone.
         """
+        if self.is_excluded_by_operator and error_code != "source_deleted":
+            error_code, error_message = self.error_code, self.error_message
         self.version += 1
         self.attempts = 0
         self.batch_limit = None
@@ -150,6 +154,11 @@ class SyncState(models.Model):
             self.due_at = self.waiting_since = None
         elif self.fingerprint and self.fingerprint == self.synced_fingerprint and self.run_id is None:
             self._back_in_step()
+
+    @property
+    def is_excluded_by_operator(self) -> bool:
+        """Whether somebody said in the admin that it isn't to be sent."""
+        return self.error_code == self.EXCLUDED_BY_OPERATOR
 
     def _back_in_step(self) -> None:
         self.state = self.State.SYNCED

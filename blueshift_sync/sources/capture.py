@@ -15,7 +15,7 @@ from .captured import Captured
 from .customers import capture_customers, detach_customer
 from .memberships import capture_memberships, capture_memberships_of, withdraw_memberships
 from .reads import is_reading
-from .registry import sources_of
+from .registry import all_sources, sources_of
 from .relations import concrete_of, key_in, keys_of_kin
 from .slices import slices, slices_of_keys
 
@@ -75,6 +75,22 @@ def capture_keys(model: type[Model], keys: Iterable[Any], using: str, *, patient
             return keys_of_kin(model, chunk, source.model, using)
 
         total += _capture_kin(model, keys_for, len(chunk), using, patiently=patiently)
+    return total
+
+
+def capture_origins(origins: Iterable[tuple[str, str]]) -> Captured:
+    """Re-reads the objects that rows of the mirror are of, as `source_type` and `source_id` name them.
+
+    Those of models without a source are passed over.
+    """
+    texts: dict[str, list[str]] = defaultdict(list)
+    for source_type, source_id in origins:
+        texts[source_type].append(source_id)
+    total = Captured()
+    for source in {source.label: source for source in all_sources()}.values():
+        if source.label in texts:
+            keys = [source.key_from_text(text) for text in texts[source.label]]
+            total += capture_keys(source.model, keys, router.db_for_write(source.model))
     return total
 
 

@@ -249,7 +249,7 @@ def _rows_named(
 def _changed_row(reading: Reading, rows: dict[str | None, Customer]) -> Customer | None:
     """The row with the reading applied, or None where it says that already."""
     row = rows.get(reading.source_id) or Customer(version=0)
-    before = (row.source_id, row.fingerprint, *_reason(row))
+    before = (row.source_id, row.fingerprint, *_reason(row, reading))
     row.source_type, row.source_id = reading.source_type, reading.source_id
     for name, value in reading.columns.items():
         setattr(row, name, value)
@@ -261,8 +261,13 @@ def _changed_row(reading: Reading, rows: dict[str | None, Customer]) -> Customer
     return row
 
 
-def _reason(row: Customer) -> tuple[str, str]:
-    """Why a source said that it can't be sent; what Blueshift answered is no matter of the sources."""
+def _reason(row: Customer, reading: Reading) -> tuple[str, str]:
+    """Why a source said that it can't be sent; what Blueshift answered is no matter of the sources.
+
+    What the source says of one that an operator excluded isn't kept, so nothing in that differs from the reading.
+    """
+    if row.is_excluded_by_operator:
+        return reading.error_code, reading.error_message
     if row.error_code in Customer.EXCLUDED_CODES | Customer.UNSENDABLE_CODES:
         return row.error_code, row.error_message
     return "", ""

@@ -406,7 +406,10 @@ class _Capture:
                 self.source_ids.add(owner)
                 self.taken_off.add(row.customer_id)
                 _disown(row, self.due_at)
-            elif (row.error_code, row.error_message) == ("source_error", mistake.message):
+            elif (row.error_code, row.error_message) == (
+                "source_error",
+                mistake.message,
+            ) or row.is_excluded_by_operator:
                 continue
             else:
                 row.mark_changed(due_at=self.due_at, error_code="source_error", error_message=mistake.message)
