@@ -406,10 +406,7 @@ class _Capture:
                 self.source_ids.add(owner)
                 self.taken_off.add(row.customer_id)
                 _disown(row, self.due_at)
-            elif (row.error_code, row.error_message) == (
-                "source_error",
-                mistake.message,
-            ) or row.is_excluded_by_operator:
+            elif row.is_excluded_by_operator or _says(row, mistake):
                 continue
             else:
                 row.mark_changed(due_at=self.due_at, error_code="source_error", error_message=mistake.message)
@@ -421,6 +418,10 @@ class _Capture:
     def _deciding(self, wishes: Sequence[Wish], row: ListMembership) -> Wish:
         """Of several wishes one that puts the customer on the list, and rather that of the object that owns the row."""
         return max(wishes, key=lambda wish: (wish.is_member, wish.source_id == row.source_id))
+
+
+def _says(row: ListMembership, mistake: Mistake) -> bool:
+    return (row.error_code, row.error_message) == ("source_error", mistake.message)
 
 
 def _said_by(row: ListMembership) -> dict[str, Any]:
