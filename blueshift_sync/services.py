@@ -36,6 +36,8 @@ from .sources.capture import capture_objects, capture_origins
 from .sources.captured import Captured
 from .sources.customers import let_have_ids
 from .sources.mirrored import pks_of
+from .sources.preview import Preview
+from .sources.preview import preview as preview_records
 from .sources.receivers import disabled
 
 __all__ = [
@@ -45,12 +47,14 @@ __all__ = [
     "cancel",
     "cancel_removals",
     "capture",
+    "change_memberships",
     "check_key",
     "disabled",
     "exclude",
     "forget_types",
     "go_on",
     "include",
+    "preview",
     "push",
     "push_objects",
     "remove_from_list",
@@ -117,6 +121,14 @@ def push_objects(
     return runs
 
 
+def preview(records: Sequence[Record]) -> Preview:
+    """The calls that would carry these records if they left now, and how their objects differ from the mirror.
+
+    `records` are of one kind, and no more than one call of customers may carry. Nothing is sent or written.
+    """
+    return preview_records(records)
+
+
 def add_to_list(
     customer_list: CustomerList,
     customers: Selection | QuerySet[Customer] | Iterable[Customer],
@@ -137,6 +149,14 @@ def remove_from_list(
 ) -> SyncRun:
     """Says that these customers shouldn't be on the list, and sends that now. Of a Selection as `push` does it."""
     return _change_list(customer_list, customers, _new_run(ListMembership, trigger, requested_by), is_member=False)
+
+
+def change_memberships(
+    memberships: Selection, requested_by: Any = None, *, is_member: bool, trigger: Trigger = Trigger.COMMAND
+) -> SyncRun:
+    """Says of these memberships that the customer should be on the list, or not, and sends that now."""
+    run = _new_run(ListMembership, trigger, requested_by)
+    return _gather(run, [memberships], "change_memberships", is_member=is_member)
 
 
 def exclude(records: Selection, requested_by: Any = None, *, trigger: Trigger = Trigger.COMMAND) -> SyncRun:
@@ -267,6 +287,7 @@ def _include(run: SyncRun, model: type[Model], pks: Sequence[int]) -> Done:
 _ACTIONS: Mapping[str, gathering.Action] = {
     "send": bulk.send,
     "set_members": bulk.set_members,
+    "change_memberships": bulk.change_memberships,
     "exclude": bulk.exclude,
     "include": _include,
 }

@@ -17,8 +17,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from .. import services
+from ..delivery.runs import GATHERING
 from ..exceptions import BlueshiftSyncError
-from ..models import ApiCall, SyncRun
+from ..models import SyncRun
 from .changelists import ModelAdmin
 from .display import admin_url, link
 from .standstill import why_nothing_is_sent
@@ -58,43 +59,10 @@ class PageActionsAdmin(ModelAdmin):
         return response
 
 
-class PushAdmin(PageActionsAdmin):
-    """For customers and memberships: "Send to Blueshift now"."""
-
-    actions = ("push",)
-
-    def has_push_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm(f"blueshift_sync.push_{self.opts.model_name}")
-
-    @admin.action(permissions=["push"], description=gettext_lazy("Send to Blueshift now"))
-    def push(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        if not self.has_push_permission(request):
-            raise PermissionDenied
-        with telling_errors(request):
-            run = services.push(bare(queryset), requested_by=request.user, trigger=SyncRun.Trigger.ADMIN)
-            tell_sending(request, [run])
-
-
-class ResendAdmin(PageActionsAdmin):
-    """For calls: "Send these records again"."""
-
-    actions = ("resend",)
-
-    def has_resend_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("blueshift_sync.resend_apicall")
-
-    @admin.action(permissions=["resend"], description=gettext_lazy("Send these records again"))
-    def resend(self, request: HttpRequest, queryset: QuerySet[ApiCall]) -> None:
-        if not self.has_resend_permission(request):
-            raise PermissionDenied
-        with telling_errors(request):
-            tell_sending(request, services.resend(bare(queryset), requested_by=request.user))
-
-
 class RetryAdmin(PageActionsAdmin):
     """For runs: "Retry failed records" and "Cancel". Both need the permission to send what the run is about."""
 
-    actions = ("retry", "cancel")
+    actions: tuple[str, ...] = ("retry", "cancel")
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
         return any(request.user.has_perm(permission) for permission in PUSH_PERMISSIONS.values())
@@ -146,7 +114,20 @@ def telling_errors(request: HttpRequest) -> Iterator[None]:
 
 def tell_sending(request: HttpRequest, runs: Sequence[SyncRun]) -> None:
     """Says how many records the runs send, with a link to each, and whether something holds them up."""
+    if gathering := [run for run in runs if GATHERING in run.scope]:
+        text = _("These are many: a worker brings the rest of them into the run and sends them. Progress: {runs}")
+        messages.success(request, format_html(text, runs=links_to(gathering)))
+        _tell_what_holds_up(request)
+        return
     total = sum(run.total for run in runs)
+    if not total and (unchanged := sum(run.unchanged for run in runs)):
+        text = ngettext(
+            "There is nothing to send: %(count)s record is in step already.",
+            "There is nothing to send: %(count)s records are in step already.",
+            unchanged,
+        )
+        messages.success(request, text % {"count": unchanged})
+        return
     if not total:
         text = _("There is nothing to send: records that are excluded or can't be sent as they are were left out.")
         messages.warning(request, text)
@@ -160,6 +141,10 @@ def tell_sending(request: HttpRequest, runs: Sequence[SyncRun]) -> None:
             "Sending {count} list membership: {runs}", "Sending {count} list memberships: {runs}", total
         )
     messages.success(request, format_html(sentence, count=total, runs=links_to(runs)))
+    _tell_what_holds_up(request)
+
+
+def _tell_what_holds_up(request: HttpRequest) -> None:
     if held_up := why_nothing_is_sent():
         messages.warning(request, held_up)
 

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from ..models import ApiCall, Customer, ListMembership, RecordResult, SyncRun
-from .actions import ResendAdmin
+from .bulk_actions import ResendAdmin
 from .changelists import NOTHING, LargeListAdmin, LinkedFilter, by_number
 from .display import (
     Table,
@@ -86,6 +86,10 @@ class ApiCallAdmin(KeyCheckAdmin, StandstillNotice, ResendAdmin, ReadOnlyAdmin, 
         ("error_code", LinkedFilter),
     )
     sortable_by = ("number", "started")
+    export_columns = (
+        *("id", "run_id", "customer_list__list_id", "endpoint", "method", "url", "status_code", "request_id", "state"),
+        *("error_code", "error", "attempt", "record_count", "error_count", "started_at", "duration_ms", "job_id"),
+    )
     search_fields = ("id", "request_id")
     search_help_text = gettext_lazy("A call's number, or Blueshift's request ID (x-request-id).")
 
@@ -152,7 +156,7 @@ class ApiCallAdmin(KeyCheckAdmin, StandstillNotice, ResendAdmin, ReadOnlyAdmin, 
 
 
 @admin.register(RecordResult)
-class RecordResultAdmin(ReadOnlyAdmin, ObjectPageAdmin, LargeListAdmin):
+class RecordResultAdmin(ResendAdmin, ReadOnlyAdmin, ObjectPageAdmin, LargeListAdmin):
     change_form_template = "blueshift_sync/admin/page.html"
     list_display = (
         "number",
@@ -176,6 +180,10 @@ class RecordResultAdmin(ReadOnlyAdmin, ObjectPageAdmin, LargeListAdmin):
         ("membership", LinkedFilter),
     )
     sortable_by = ("number",)
+    export_columns = (
+        *("id", "call_id", "call__run_id", "call__endpoint", "call__started_at", "customer_id", "membership_id"),
+        *("position", "identifier", "version", "outcome", "code", "message"),
+    )
     search_fields = ("identifier", "call__request_id", "id")
     search_help_text = gettext_lazy(
         "A whole customer ID or e-mail address, Blueshift's request ID (x-request-id), or a result's number as #5."

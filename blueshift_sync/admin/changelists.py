@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import build_q_object_from_lookup_parameters
 from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
 from django.db.models import Field, ForeignKey, Model, Q, QuerySet
@@ -49,6 +50,32 @@ class SlimChangeList(ChangeList):
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
         rows = super().get_queryset(request, exclude_parameters)
         return rows.defer(*self.model_admin.list_defer)  # type: ignore[attr-defined]
+
+    def condition(self, request: HttpRequest) -> Q:
+        """What the filters and the search ask of a row, for one who looks for the rows later.
+
+        A filter that isn't one of a field says it in a method `condition()`.
+        """
+        found: Any = self.get_filters(request)
+        filters, _has_filters, remaining, *_others = found
+        where = build_q_object_from_lookup_parameters(remaining)
+        for each in filters:
+            if isinstance(each, admin.FieldListFilter):
+                asked: dict[str, Any] = each.used_parameters
+                where &= build_q_object_from_lookup_parameters(asked)
+            else:
+                where &= each.condition()
+        term = self.query.strip()
+        return where & self.model_admin.search(term) if term else where  # type: ignore[attr-defined]
+
+    def conditions(self) -> Iterator[tuple[str, str]]:
+        """The filters that are set, and the search, as people read them: a title and a value each."""
+        for each in self.filter_specs:
+            chosen = [choice["display"] for choice in each.choices(self) if choice["selected"]]
+            if each.used_parameters and chosen:
+                yield str(each.title), str(chosen[-1])
+        if term := self.query.strip():
+            yield _("search"), term
 
 
 class LinkedFilter(admin.FieldListFilter):

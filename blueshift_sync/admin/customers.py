@@ -14,16 +14,17 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ..models import Customer, ListMembership, SyncState
+from .bulk_actions import ListChangesAdmin
 from .display import Fact, Table, facts, indented_json, link, list_link, moment, preformatted, problem, state_badge
 from .forms import CustomerForm, IndentedJSON
-from .mixins import SyncStateAdmin, is_detached, may_view
+from .mixins import STATE_COLUMNS, SyncStateAdmin, is_detached, may_view
 
 #: Memberships that a customer's page shows; the rest are a link away.
 MEMBERSHIPS_SHOWN = 50
 
 
 @admin.register(Customer)
-class CustomerAdmin(SyncStateAdmin):
+class CustomerAdmin(ListChangesAdmin, SyncStateAdmin):
     form = CustomerForm
     formfield_overrides = {models.JSONField: {"encoder": IndentedJSON}}
     detached_notice = gettext_lazy(
@@ -33,6 +34,17 @@ class CustomerAdmin(SyncStateAdmin):
     list_display_links = ("customer",)
     list_defer = ("attributes", "subscription_groups")
     sortable_by = ("customer",)
+    export_columns = (
+        "id",
+        "customer_id",
+        "email",
+        "uuid",
+        "firstname",
+        "lastname",
+        "attributes",
+        "subscription_groups",
+        *STATE_COLUMNS,
+    )
     search_fields = ("customer_id", "email_key")
     search_help_text = gettext_lazy("A customer ID or an e-mail address, or how it begins.")
 

@@ -14,9 +14,10 @@ from django.utils.translation import gettext_lazy
 
 from ..conf import app_settings
 from ..models import ApiCall, Customer, CustomerList, ListMembership, SyncState
+from .bulk_actions import MembershipChangesAdmin
 from .changelists import LinkedFilter
 from .display import Fact, badge, facts, link, list_link, moment, problem
-from .mixins import LINKED_FILTERS, ObjectPageAdmin, SyncStateAdmin
+from .mixins import LINKED_FILTERS, STATE_COLUMNS, ObjectPageAdmin, SyncStateAdmin
 
 
 @admin.register(CustomerList)
@@ -100,7 +101,7 @@ class CustomerListAdmin(ObjectPageAdmin):
 
 
 @admin.register(ListMembership)
-class ListMembershipAdmin(SyncStateAdmin):
+class ListMembershipAdmin(MembershipChangesAdmin, SyncStateAdmin):
     fields = ("customer_list", "customer", "is_member")
     detached_notice = gettext_lazy("Its source object was deleted, which takes the customer off the list.")
     autocomplete_fields = ("customer_list", "customer")
@@ -131,6 +132,16 @@ class ListMembershipAdmin(SyncStateAdmin):
         *LINKED_FILTERS,
     )
     sortable_by = ("number",)
+    export_columns = (
+        "id",
+        "customer_list__list_id",
+        "customer__customer_id",
+        "customer__email",
+        "is_member",
+        "synced_is_member",
+        "synced_identifier",
+        *STATE_COLUMNS,
+    )
     search_fields = ("customer__customer_id", "customer__email_key")
     search_help_text = gettext_lazy("A customer ID or an e-mail address, or how it begins.")
 

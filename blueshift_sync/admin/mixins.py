@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from .. import models, services
-from .actions import PushAdmin
+from .bulk_actions import PushAdmin
 from .changelists import LargeListAdmin, LinkedFilter, ModelAdmin
 from .display import (
     Fact,
@@ -37,6 +37,11 @@ from .standstill import StandstillNotice
 #: Columns of a call that only its own page needs.
 CALL_BODIES = ("request_headers", "request_body", "response_headers", "response_body")
 LATEST_CALLS = 20
+#: What an export says of every record.
+STATE_COLUMNS = (
+    *("state", "error_code", "error_message", "version", "synced_version", "attempts"),
+    *("due_at", "waiting_since", "synced_at", "run_id", "source_type", "source_id", "created_at"),
+)
 LINKED_FILTERS = (("run", LinkedFilter), ("error_code", LinkedFilter))
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -17,9 +15,10 @@ from django.utils.translation import gettext_lazy, ngettext
 from .. import services
 from ..delivery.removal_guards import APPROVAL_NEEDED
 from ..models import ApiCall, Customer, CustomerRemoval, SyncRun
-from .actions import PageActionsAdmin, bare, tell_sending
+from .actions import bare, tell_sending
 from .changelists import LargeListAdmin
 from .display import Table, badge, facts, link, link_to, moment, numbered_link, problem, state_badge
+from .export import ExportAdmin
 from .mixins import LINKED_FILTERS, ObjectPageAdmin, ReadOnlyAdmin, latest_calls, may_view
 from .standstill import StandstillNotice
 
@@ -29,9 +28,20 @@ REMOVAL_ENDPOINTS = (ApiCall.Endpoint.CUSTOMER_DELETE, ApiCall.Endpoint.CUSTOMER
 
 
 @admin.register(CustomerRemoval)
-class CustomerRemovalAdmin(StandstillNotice, PageActionsAdmin, ReadOnlyAdmin, ObjectPageAdmin, LargeListAdmin):
+class CustomerRemovalAdmin(StandstillNotice, ExportAdmin, ReadOnlyAdmin, ObjectPageAdmin, LargeListAdmin):
     change_form_template = "blueshift_sync/admin/page.html"
-    actions = ("approve", "cancel", "retry")
+    actions = ("approve", "cancel", "retry", "export")
+    export_columns = (
+        "id",
+        "kind",
+        "state",
+        "error_code",
+        "identifier_key",
+        "identifier",
+        "source_type",
+        "source_id",
+        "created_at",
+    )
     list_display = ("number", "state_badge", "kind", "identifier", "problem", "asked_for", "source", "linked_customer")
     list_display_links = ("number",)
     list_filter = ("state", "kind", *LINKED_FILTERS)
@@ -72,26 +82,30 @@ class CustomerRemovalAdmin(StandstillNotice, PageActionsAdmin, ReadOnlyAdmin, Ob
     @admin.action(permissions=["approve"], description=gettext_lazy("Approve: remove from Blueshift"))
     def approve(self, request: HttpRequest, queryset: QuerySet[CustomerRemoval]) -> HttpResponse | None:
         self._check_permission(request)
-        waiting = bare(queryset).filter(state=CustomerRemoval.State.PENDING, error_code=APPROVAL_NEEDED[0])
-        if not waiting.exists():
+        selection = self.selection(request, queryset).only(_WAITING & Q(error_code=APPROVAL_NEEDED[0]))
+        if not selection.rows.exists():
             messages.warning(request, _("None of these removals waits for approval."))
         elif "confirmed" not in request.POST:
-            return self._confirmation(request, waiting, "approve", _("Remove from Blueshift"), _APPROVING)
+            label = _("Remove from Blueshift")
+            return self.ask(request, selection, action="approve", label=label, consequence=_APPROVING)
         else:
-            run = services.approve_removals(waiting, requested_by=request.user, trigger=SyncRun.Trigger.ADMIN)
+            run = services.approve_removals(selection.rows, requested_by=request.user, trigger=SyncRun.Trigger.ADMIN)
+            self.note(request, self.selection(request, queryset), "approve", [run])
             tell_sending(request, [run])
         return None
 
     @admin.action(permissions=["approve"], description=gettext_lazy("Cancel: keep in Blueshift"))
     def cancel(self, request: HttpRequest, queryset: QuerySet[CustomerRemoval]) -> HttpResponse | None:
         self._check_permission(request)
-        waiting = bare(queryset).filter(state=CustomerRemoval.State.PENDING)
-        if not waiting.exists():
+        selection = self.selection(request, queryset).only(_WAITING)
+        if not selection.rows.exists():
             messages.warning(request, _("There is nothing to cancel: none of these removals is waiting."))
         elif "confirmed" not in request.POST:
-            return self._confirmation(request, waiting, "cancel", _("Keep in Blueshift"), _CANCELLING)
+            label = _("Keep in Blueshift")
+            return self.ask(request, selection, action="cancel", label=label, consequence=_CANCELLING)
         else:
-            count = services.cancel_removals(waiting, requested_by=request.user)
+            self.note(request, selection, "cancel")
+            count = services.cancel_removals(selection.rows, requested_by=request.user)
             text = ngettext("%(count)s removal cancelled.", "%(count)s removals cancelled.", count)
             messages.success(request, text % {"count": count})
         return None
@@ -106,29 +120,11 @@ class CustomerRemovalAdmin(StandstillNotice, PageActionsAdmin, ReadOnlyAdmin, Ob
         if not self.has_approve_permission(request):
             raise PermissionDenied
 
-    def _confirmation(
-        self, request: HttpRequest, removals: QuerySet[CustomerRemoval], action: str, label: str, consequence: Any
-    ) -> TemplateResponse:
-        """Asks once more, with how many they are and who some of them are."""
-        count = removals.count()
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": _("Are you sure?"),
-            "media": self.media,
-            "question": ngettext("%(count)s customer", "%(count)s customers", count) % {"count": count},
-            "consequence": consequence,
-            "examples": list(removals.order_by("pk")[:EXAMPLES]),
-            "more": max(0, count - EXAMPLES),
-            "action": action,
-            "label": label,
-            "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
-            "select_across": request.POST.get("select_across", "0"),
-            "checkbox_name": ACTION_CHECKBOX_NAME,
-            "address": request.get_full_path(),
-            "is_from_page": "_from_page" in request.POST,
-        }
-        return TemplateResponse(request, "blueshift_sync/admin/confirm_removals.html", context)
+    def counted(self, count: int) -> str:
+        return ngettext("%(count)s customer", "%(count)s customers", count) % {"count": count}
+
+    def named(self, row: CustomerRemoval) -> str:
+        return f"{row} ({_source(row)})"
 
     def page_action_names(self, row: CustomerRemoval) -> tuple[str, ...]:
         if row.state == row.State.FAILED:
@@ -168,6 +164,7 @@ class CustomerRemovalAdmin(StandstillNotice, PageActionsAdmin, ReadOnlyAdmin, Ob
         return [latest_calls(results)]
 
 
+_WAITING = Q(state=CustomerRemoval.State.PENDING)
 _APPROVING = gettext_lazy("Blueshift deletes or forgets them for good. That can't be undone.")
 _CANCELLING = gettext_lazy("Blueshift keeps them. Their objects on this site are deleted all the same.")
 

@@ -26,6 +26,7 @@ from .display import (
     problem,
     state_badge,
 )
+from .export import ExportAdmin
 from .mixins import ObjectPageAdmin, ReadOnlyAdmin
 from .standstill import StandstillNotice
 
@@ -34,7 +35,7 @@ RETRIES_SHOWN = 20
 
 
 @admin.register(SyncRun)
-class SyncRunAdmin(StandstillNotice, RetryAdmin, ReadOnlyAdmin, ObjectPageAdmin, LargeListAdmin):
+class SyncRunAdmin(StandstillNotice, ExportAdmin, RetryAdmin, ReadOnlyAdmin, ObjectPageAdmin, LargeListAdmin):
     change_form_template = "blueshift_sync/admin/page.html"
     list_display = (
         "number",
@@ -51,6 +52,11 @@ class SyncRunAdmin(StandstillNotice, RetryAdmin, ReadOnlyAdmin, ObjectPageAdmin,
         "requested_by",
     )
     list_display_links = ("number",)
+    actions = (*RetryAdmin.actions, "export")
+    export_columns = (
+        *("id", "kind", "trigger", "requested_by__username", "retry_of_id", "state", "total", "accepted", "rejected"),
+        *("unchanged", "calls_made", "error", "created_at", "started_at", "finished_at"),
+    )
     list_select_related = ("requested_by",)
     list_defer = ("scope",)
     list_filter = ("state", "kind", "trigger")

@@ -44,6 +44,12 @@ def set_members(run: SyncRun, model: type[Model], pks: Sequence[int]) -> Done:
     return send(run, ListMembership, memberships)
 
 
+def change_memberships(run: SyncRun, model: type[Model], pks: Sequence[int]) -> Done:
+    """Says of these memberships whether the customer should be on the list, and has that sent."""
+    _say(_rows(ListMembership, pks), is_member=run.scope["is_member"])
+    return send(run, ListMembership, pks)
+
+
 def exclude(run: SyncRun, model: type[Model], pks: Sequence[int]) -> Done:
     """Has the records not sent any more, until `include`. What Blueshift has of them it keeps."""
     rows = _rows(model, pks).exclude(error_code__in=[EXCLUDED_BY_OPERATOR, "source_deleted"])
@@ -95,6 +101,10 @@ def say_members(customer_list: int, customers: Sequence[int], *, is_member: bool
         ],
         ignore_conflicts=True,
     )
+    return _say(memberships, is_member=is_member)
+
+
+def _say(memberships: QuerySet[ListMembership], *, is_member: bool) -> list[int]:
     rows = list(memberships.select_for_update().order_by("pk"))
     now = timezone.now()
     for row in rows:

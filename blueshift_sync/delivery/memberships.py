@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..client import list_add, list_remove
+from ..client import Request, list_add, list_remove
 from ..client.limits import LIST_MEMBERS_PER_CALL
 from ..conf import app_settings
 from ..models import CustomerList, ListMembership, SyncRun
@@ -34,17 +34,19 @@ def claim_memberships(name_run: RunForChanges, calls: int) -> list[Claim]:
 
 def memberships_batch(claim: Claim) -> Batch:
     """The call that puts the claimed customers on their list, or takes them off."""
-    first = claim.records[0]
-    assert isinstance(first, ListMembership)  # noqa: S101 - for the type checker
-    customer_list = first.customer_list
-    change = list_add if first.is_member else list_remove
-    request = change(
+    return Batch(list_change(claim.records), claim.run_id, ListMembership, claim, claim.records[0].customer_list)
+
+
+def list_change(memberships: Sequence[ListMembership]) -> Request:
+    """The call for these memberships, which are of one list and all additions or all removals."""
+    customer_list = memberships[0].customer_list
+    change = list_add if memberships[0].is_member else list_remove
+    return change(
         customer_list.list_id,
         customer_list.identifier_key,
-        [record.identifier for record in claim.records],
+        [membership.identifier for membership in memberships],
         mode_of(customer_list),
     )
-    return Batch(request, claim.run_id, ListMembership, claim, customer_list)
 
 
 def mode_of(customer_list: CustomerList) -> str:

@@ -43,7 +43,7 @@ def test_selecting_all_sends_what_the_filter_finds_on_every_page(
     failed = [make_customer(state=State.FAILED) for _ in range(5)]
     make_customer(state=State.SYNCED)
     url = f"{list_url(Customer)}?state__exact=FAILED"
-    admin_client.post(url, action("push", failed[0], select_across=1))
+    admin_client.post(url, action("push", failed[0], select_across=1, confirmed=1))
     assert SyncRun.objects.get().total == 5
 
 
@@ -98,7 +98,7 @@ def test_the_records_of_all_calls_in_the_list_can_be_sent_again(admin_client: Cl
     calls = [make_call() for _ in range(3)]
     for call in calls:
         make_result(call=call, customer=make_customer())
-    act(admin_client, ApiCall, "resend", calls[0], select_across=1)
+    act(admin_client, ApiCall, "resend", calls[0], select_across=1, confirmed=1)
     assert SyncRun.objects.get().total == 3
 
 
