@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import router
-
 from ..client import Request, customers_bulk
 from ..delivery.attribute_types import conflict, known_types
 from ..delivery.customers import NO_IDENTIFIER
@@ -66,7 +64,7 @@ _NAMELESS = "The customer lacks what the list knows customers by."
 def _conflicts(records: Sequence[Record]) -> dict[int, str]:
     customers = [record for record in records if isinstance(record, Customer) and isinstance(record.attributes, dict)]
     names = {name for customer in customers for name in customer.attributes}
-    known = known_types(names, router.db_for_read(Customer)) if names else {}
+    known = known_types(names) if names else {}
     return {customer.pk: conflict(customer.attributes, known) for customer in customers}
 
 

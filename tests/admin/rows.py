@@ -19,6 +19,9 @@ from blueshift_sync.models import (
     SyncRun,
     SyncState,
 )
+from blueshift_sync.services import disabled
+from project.shop.models import Customer as Shopper
+from project.shop.models import Newsletter, NewsletterSignup
 from tests.factories import (
     make_call,
     make_customer,
@@ -48,6 +51,7 @@ def make_one_of_each(**fields: dict[str, Any]) -> dict[type[Model], Model]:
     )
     removal = make_removal(**{"customer": customer, "run": run, **fields.get("customerremoval", {})})
     return {
+        **make_one_of_each_of_the_shop(),
         CustomerRemoval: removal,
         AttributeType: attribute_type,
         SyncRun: run,
@@ -81,3 +85,12 @@ def make_many_more(rows: Mapping[type[Model], Model], sets: int) -> None:
                 state=state, retry_of=run, requested_by=User.objects.create(username=f"user {User.objects.count()}")
             )
         AttributeType.objects.create(name=f"more-{AttributeType.objects.count()}", json_type="text")
+
+
+def make_one_of_each_of_the_shop() -> dict[type[Model], Model]:
+    """Rows of the site's own models in whose admin the app has a part."""
+    with disabled():
+        shopper = Shopper.objects.create(customer_number=f"C-{Shopper.objects.count()}")
+        newsletter = Newsletter.objects.create(name="News", blueshift_list_id=1000 + Newsletter.objects.count())
+        signup = NewsletterSignup.objects.create(customer=shopper, newsletter=newsletter)
+    return {Shopper: shopper, NewsletterSignup: signup}

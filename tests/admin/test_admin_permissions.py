@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.db.models import Model
 from django.test import Client
@@ -94,13 +96,17 @@ def test_who_may_only_view_is_offered_nothing_that_changes_anything(
 def test_who_may_only_view_can_change_nothing(rows: Rows, admin_client: Client, login: Login) -> None:
     """By no form that a superuser finds on any page, and by no request without one."""
     found = forms(admin_client, rows)
-    assert {view_at(form.address) for form in found} >= {view_at(one.address) for one in ACTIONS}
+    assert {view_at(form.address) for form in found} >= {view_at(one.address) for one in ACTIONS} - {None}
     plain = [Form(view.address(rows, admin_client), {"post": "yes", "confirmed": "1"}) for view in VIEWS]
-    before, client = contents(), login(*VIEWING)
+    client = login(*VIEWING)
     for form in found:
-        expected = 200 if form.fields.get("action") in READING else 403
-        assert client.post(form.address, form.fields).status_code == expected, form
-        assert contents() == before, form
+        before = contents()
+        status = client.post(form.address, form.fields).status_code
+        if form.fields.get("action") in READING:
+            assert (status, without_history(contents())) == (200, without_history(before)), form
+        else:
+            assert (status, contents()) == (403, before), form
+    before = contents()
     for form in plain:
         assert client.post(form.address, form.fields).status_code < 500, form
         assert contents() == before, form
@@ -113,8 +119,17 @@ def test_an_action_posted_without_its_permission_is_refused(
 ) -> None:
     before = contents()
     response = login(*VIEWING).post(one.address, {**one.payload(rows), **confirmed})
-    assert response.status_code == (200 if one.name in READING else 403)
-    assert contents() == before
+    if one.name in READING:
+        assert response.status_code == 200
+        assert without_history(contents()) == without_history(before)
+    else:
+        assert response.status_code == 403
+        assert contents() == before
+
+
+def without_history(tables: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Without Django's own history of who did what, which has exports in it."""
+    return {label: rows for label, rows in tables.items() if label != LogEntry._meta.label}
 
 
 @pytest.mark.parametrize("model", MODELS)
