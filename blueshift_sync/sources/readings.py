@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
@@ -27,6 +28,9 @@ _TEXTS = [
 LONGEST = {field.name: field.max_length or 0 for field in _TEXTS}
 #: Those of them that tell a text that isn't known from an empty one.
 NULLABLE = {field.name for field in _TEXTS if field.null}
+
+#: Beyond it a float can't tell a whole number from the next one.
+LARGEST_EXACT = 2**53
 
 
 def key_text(key: Any) -> str:
@@ -101,7 +105,7 @@ def read_customer_alone(source: CustomerSource, obj: Model, using: str) -> Readi
 def _read_standard_fields(source: CustomerSource, obj: Model, reading: Reading) -> None:
     for name in LONGEST:
         with _Guard(reading, f"field '{name}'"):
-            value = to_json(source.read_field(obj, name))
+            value = _as_written(to_json(_whole(source.read_field(obj, name))))
             text = "" if value is None else str(value)
             _check_text(name, value, text)
             reading.columns[name] = None if _is_unknown(name, value) else text
@@ -110,6 +114,31 @@ def _read_standard_fields(source: CustomerSource, obj: Model, reading: Reading) 
 def _is_unknown(name: str, value: Any) -> bool:
     """An empty customer ID is none; an empty name is a value."""
     return name in NULLABLE and (value is None or (value == "" and name == "customer_id"))
+
+
+def _whole(value: Any) -> Any:
+    """A Decimal that is whole as a number that is exact: a column with many digits may hold the keys."""
+    is_whole = (
+        isinstance(value, Decimal)
+        and value.is_finite()
+        and value.adjusted() <= 255
+        and value == value.to_integral_value()
+    )
+    return int(value) if is_whole else value
+
+
+def _as_written(value: Any) -> Any:
+    """A number as one writes it in a text: 7.0 is the 7 that another column or language has.
+
+    A fraction or a boolean can't be meant, and would make one identity of many objects, or two of one.
+    """
+    if isinstance(value, bool):
+        raise ValueNotSendable("it must be text, and this is true or false")
+    if isinstance(value, float):
+        if not value.is_integer() or abs(value) > LARGEST_EXACT:
+            raise ValueNotSendable("it must be text or a whole number, and this is a number that isn't exactly one")
+        return int(value)
+    return value
 
 
 def _check_text(name: str, value: Any, text: str) -> None:

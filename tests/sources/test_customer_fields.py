@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -71,6 +72,50 @@ def test_standard_fields_are_sent_as_null_where_send_null_names_them(registered:
     person.name = "Ada"
     person.save()
     assert told(person)["firstname"] == "Ada"
+
+
+@pytest.fixture
+def identify(registered: Register) -> Any:
+    """Registers people under the customer ID that is given."""
+
+    def by(customer_id: Any) -> Person:
+        registered(Person)(type("Source", (CustomerSource,), {"email": "email", "customer_id": lambda _: customer_id}))
+        return save()
+
+    return by
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (7, "7"),
+        (7.0, "7"),
+        (-7.0, "-7"),
+        (Decimal("7"), "7"),
+        (Decimal("7.00"), "7"),
+        (Decimal("7E+2"), "700"),
+        (Decimal("1234567890" * 4), "1234567890" * 4),
+        ("7.0", "7.0"),
+        ("False", "False"),
+    ],
+)
+def test_a_number_is_written_as_the_whole_number_that_it_is(identify: Any, value: Any, text: str) -> None:
+    assert told(identify(value))["customer_id"] == text
+
+
+@pytest.mark.parametrize("value", [False, True])
+def test_a_boolean_is_no_customer_id(identify: Any, value: bool) -> None:
+    assert mistake(identify(value)) == (
+        "value_not_sendable",
+        "Can't send field 'customer_id': it must be text, and this is true or false.",
+    )
+
+
+@pytest.mark.parametrize("value", [7.5, 1e22, Decimal("0.1"), Decimal("1E+400"), Decimal("1E+999999")])
+def test_a_number_that_is_not_whole_is_no_customer_id(identify: Any, value: Any) -> None:
+    code, sentence = mistake(identify(value))
+    assert code == "value_not_sendable"
+    assert sentence.startswith("Can't send field 'customer_id': ")
 
 
 @pytest.mark.usefixtures("people")
