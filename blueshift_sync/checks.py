@@ -13,6 +13,7 @@ from .models import Customer
 from .sources.base import Source
 from .sources.inspection import flaws, missing
 from .sources.registry import all_sources
+from .sources.signed_files import signed_files
 from .sources.stray_names import stray_names
 
 NO_KEY_HINT = "Set BLUESHIFT_SYNC['API_KEY'] to the User API key of your Blueshift account."
@@ -75,6 +76,7 @@ def check_sources(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         *(Error(flaw.message, hint=flaw.hint, id="blueshift_sync.E004") for flaw in flaws()),
         *(Error(flaw.message, hint=flaw.hint, id="blueshift_sync.E005") for flaw in missing()),
         *(Warning(flaw.message, hint=flaw.hint, id="blueshift_sync.W003") for flaw in stray_names()),
+        *(Warning(flaw.message, hint=flaw.hint, id="blueshift_sync.W004") for flaw in signed_files()),
     ]
 
 

@@ -226,7 +226,7 @@ def _flaws_of_customer(source: MembershipSource) -> Iterator[Flaw]:
         return
     path = source.path_of("customer")
     try:
-        end = _end_of_getter(source, getattr(type(source), "customer", None)) if path else None
+        end = end_of_getter(source, getattr(type(source), "customer", None)) if path else None
     except WrongPath as error:
         yield _flaw_of_path("customer", path, error)
         return
@@ -320,7 +320,7 @@ def _flaws_of_value(source: Source, name: str, getter: Any) -> Iterator[Flaw]:
 
 def _flaws_of_path(source: Source, name: str, getter: str) -> Iterator[Flaw]:
     try:
-        end = _end_of_getter(source, getter)
+        end = end_of_getter(source, getter)
     except WrongPath as error:
         yield _flaw_of_path(name, getter, error)
         return
@@ -355,7 +355,7 @@ def _flaw_of_path(name: str, path: str | None, error: WrongPath) -> Flaw:
     return Flaw(f"{name}, the path '{path}': {error}", "Correct the path; '__' leads from one object to the next.")
 
 
-def _end_of_getter(source: Source, getter: Any) -> End | None:
+def end_of_getter(source: Source, getter: Any) -> End | None:
     if not isinstance(getter, str) or source.is_method(getter):
         return None
     return _end_of_path(source.model, getter, _annotations(source))

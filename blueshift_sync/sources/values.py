@@ -172,8 +172,13 @@ def _(value: dt.timedelta) -> str:
 
 
 @_form.register
-def _(value: FieldFile) -> str | None:
+def _address_of(value: FieldFile) -> str | None:
     return value.url if value else None
+
+
+def is_sent_as_address(kind: type[FieldFile]) -> bool:
+    """Whether files of this kind are sent as their URL: the site has said nothing else."""
+    return _form.dispatch(kind) is _address_of
 
 
 @_form.register(list)

@@ -51,6 +51,7 @@ class Partner(Person, Contact):
 class Badge(models.Model):
     person = models.OneToOneField(Person, on_delete=models.CASCADE, related_name="badge")
     colour = models.CharField(max_length=20)
+    photo = models.FileField(blank=True)
 
     def __str__(self) -> str:
         return f"Badge {self.pk}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ from django.contrib.auth.models import User
 from django.core.checks import run_checks
 from django.db import models
 from django.db.models import Count
+from django.db.models.fields.files import FieldFile
 
-from blueshift_sync.sources import CustomerSource, MembershipSource, registry
+from blueshift_sync.sources import CustomerSource, MembershipSource, registry, to_json
 from blueshift_sync.sources.inspection import flaws
 from tests.club.models import Member, Signup, Tag
 from tests.site.models import Badge, Colleague, Person, Visit
@@ -371,3 +373,37 @@ def test_a_name_of_a_membership_source_that_is_written_wrong(warnings: Callable[
 def test_names_of_the_sites_own_are_no_mistake(warnings: Callable[..., list[str]]) -> None:
     own = {"domain": "example.com", "get_orders": lambda self, obj: 1, "format_name": lambda self, obj: "", "name": "x"}
     assert warnings(**own, emails=lambda self, obj: "", attributes={"emails": "emails"}) == []
+
+
+SIGNING = [
+    (SimpleNamespace(querystring_auth=True, custom_domain=None, cloudfront_signer=None), True),
+    (SimpleNamespace(querystring_auth=True, custom_domain="cdn.example.com", cloudfront_signer=object()), True),
+    (SimpleNamespace(querystring_auth=True, custom_domain="cdn.example.com", cloudfront_signer=None), False),
+    (SimpleNamespace(querystring_auth=False, custom_domain=None), False),
+    (SimpleNamespace(expiration_secs=60), True),
+    (SimpleNamespace(expiration_secs=None), False),
+    (SimpleNamespace(), False),
+]
+
+
+@pytest.mark.parametrize(("storage", "is_signed"), SIGNING)
+def test_a_file_whose_address_is_signed_is_a_warning(
+    errors: Errors, monkeypatch: pytest.MonkeyPatch, storage: Any, is_signed: bool
+) -> None:
+    monkeypatch.setattr(Badge._meta.get_field("photo"), "storage", storage)
+    assert errors(attributes={"photo": "badge__photo", "name": "badge__photo__name", "odd": "name"}) == []
+    messages = [warning.msg for warning in run_checks() if warning.id == "blueshift_sync.W004"]
+    assert [message.split("leads")[0] for message in messages] == [
+        "Source, the source of site.Person: photo, the path 'badge__photo', "
+    ] * is_signed
+
+
+def test_a_file_that_the_site_sends_otherwise_is_no_matter(errors: Errors, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Photo(FieldFile):
+        pass
+
+    to_json.register(Photo, lambda file: file.name)
+    monkeypatch.setattr(Badge._meta.get_field("photo"), "storage", SIGNING[0][0])
+    monkeypatch.setattr(Badge._meta.get_field("photo"), "attr_class", Photo)
+    errors(attributes={"photo": "badge__photo"})
+    assert [warning for warning in run_checks() if warning.id == "blueshift_sync.W004"] == []

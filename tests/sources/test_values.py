@@ -120,6 +120,19 @@ def test_a_file_is_its_address_and_no_file_is_nothing() -> None:
     assert to_json(FieldFile(None, field, "")) is None  # type: ignore[arg-type]
 
 
+def test_a_site_may_say_what_a_file_is_sent_as() -> None:
+    """Where the storage signs its addresses, say."""
+
+    class SignedFile(FieldFile):
+        url = property(lambda file: f"/media/{file.name}?signature={uuid.uuid4()}")  # type: ignore[assignment]
+
+    field = SimpleNamespace(storage=InMemoryStorage(), name="photo")
+    file = SignedFile(None, field, "ada.png")  # type: ignore[arg-type]
+    assert to_json(file) != to_json(file)
+    to_json.register(SignedFile, lambda file: f"https://cdn.example.com/{file.name}" if file else None)
+    assert to_json(file) == "https://cdn.example.com/ada.png"
+
+
 UNSENDABLE = [
     (float("nan"), "nan has no JSON form"),
     (float("inf"), "inf has no JSON form"),
