@@ -56,9 +56,13 @@ class Part(ABC):
         return f"{self.model._meta.label} ({self.rows.model._meta.verbose_name_plural})"
 
     def querysets(self) -> list[QuerySet[Any]]:
-        """The objects, which more than one queryset may have."""
-        everything = [source for source in self.sources if type(source).get_queryset is Source.get_queryset]
-        return [source.get_queryset().using(self.using) for source in everything[:1] or self.sources]
+        """The objects, which more than one queryset may have.
+
+        Where a source doesn't say which, they are all, whatever the model's manager hides: each of them may be saved.
+        """
+        if any(type(source).get_queryset is Source.get_queryset for source in self.sources):
+            return [self.model._base_manager.using(self.using).all()]
+        return [source.get_queryset().using(self.using) for source in self.sources]
 
     def count(self) -> int:
         """About how many objects there are to be read."""

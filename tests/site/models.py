@@ -100,3 +100,20 @@ class Profile(models.Model):
 
     def __str__(self) -> str:
         return f"Profile {self.pk}"
+
+
+class KeptManager(models.Manager["Subscriber"]):
+    def get_queryset(self) -> models.QuerySet[Subscriber]:
+        return super().get_queryset().filter(deleted=False)
+
+
+class Subscriber(models.Model):
+    """Deleted softly: the row stays, and its manager hides it."""
+
+    email = models.CharField(max_length=100)
+    deleted = models.BooleanField(default=False)
+
+    objects = KeptManager()
+
+    def __str__(self) -> str:
+        return f"Subscriber {self.pk}"
