@@ -20,7 +20,7 @@ from ..delivery.wake import wake_on_commit
 from ..exceptions import SourceError
 from ..models import Customer, CustomerList, ListMembership
 from ..models.lists import MEMBERSHIP_COLUMNS
-from .base import CustomerSource, MembershipSource
+from .base import CustomerSource, MembershipSource, Source
 from .captured import Captured, Change, Kind
 from .clashes import speaking_of
 from .customers import capture_customers, due_after_debounce
@@ -169,8 +169,8 @@ def _hand_on(customers: set[int], mirror: str) -> None:
 
 def _read_wishes(sources: Sequence[MembershipSource], keys: Sequence[Any], using: str, read: Reader) -> Wishes:
     wishes = Wishes()
-    for source in sources:
-        for obj in fresh_objects(source, keys, using):
+    for source, objects in _objects_by_source(sources, keys, using):
+        for obj in objects:
             try:
                 wish = read(source, obj, using)
             except Exception as error:
@@ -181,6 +181,19 @@ def _read_wishes(sources: Sequence[MembershipSource], keys: Sequence[Any], using
             if wish is not None:
                 wishes.stated.append(wish)
     return wishes
+
+
+def _objects_by_source(
+    sources: Sequence[MembershipSource], keys: Sequence[Any], using: str
+) -> Iterator[tuple[MembershipSource, Sequence[Model]]]:
+    """The objects for each source; read once for all those that ask for nothing of their own."""
+    plain: Sequence[Model] | None = None
+    for source in sources:
+        if type(source).get_queryset is not Source.get_queryset:
+            yield source, fresh_objects(source, keys, using)
+        else:
+            plain = fresh_objects(source, keys, using) if plain is None else plain
+            yield source, plain
 
 
 def read_wish(source: MembershipSource, obj: Model, using: str) -> Wish | None:

@@ -204,3 +204,29 @@ def test_a_watched_object_that_the_site_makes_with_its_owner_costs_no_failing_in
     assert insert.startswith("INSERT")
     row = Customer.objects.get()
     assert (row.version, row.payload["visits"]) == (1, 1)
+
+
+def test_several_sources_that_watch_one_object_read_its_owner_in_one_pass(
+    registered: Register, count_queries: Callable[..., int]
+) -> None:
+    def count(watchers: int) -> int:
+        person = Person.objects.create(email="ada@example.com")
+        visit = Visit.objects.create(person=person)
+        assert list_numbers(mirrored(person)) == set(range(1, watchers + 1))
+        return count_queries(visit.save)
+
+    def watch_too(number: int) -> None:
+        class News(MembershipSource):
+            customer = lambda person: person  # noqa: E731
+            list_id = number
+            watch = {Visit: "person"}
+
+        registered(Person)(News)
+
+    watching(registered, {Visit: "person"})
+    watch_too(1)
+    watch_too(2)
+    two = count(2)
+    watch_too(3)
+    watch_too(4)
+    assert count(4) == two
