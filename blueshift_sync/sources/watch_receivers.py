@@ -14,7 +14,7 @@ from .base import Source
 from .capture import capture_keys
 from .memory import Memory
 from .receivers import capture_change, capture_safely, database_of, is_noticed, note_captured
-from .relations import family
+from .relations import concrete_of, family
 from .watching import (
     Before,
     End,
@@ -248,6 +248,9 @@ def _capture(instance: Model, using: str, owners: Callable[[], Owners]) -> None:
 
 
 def _capture_owners(owners: Owners, using: str) -> None:
+    by_table: Owners = {}
     for model, keys in owners.items():
+        merge(by_table, {concrete_of(model): keys})  # one and the same, whichever of its names a path leads to
+    for model, keys in by_table.items():
         capture_keys(model, sorted(keys), using)
         note_captured(model, keys)

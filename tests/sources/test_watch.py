@@ -16,7 +16,7 @@ from blueshift_sync.models import Customer
 from blueshift_sync.sources import CustomerSource, MembershipSource
 from project.shop.models import Customer as Shopper
 from project.shop.models import Order, Plan, Subscription
-from tests.site.models import Badge, Person, Signup, Visit, Worker
+from tests.site.models import Badge, Colleague, Person, Signup, Visit, Worker
 
 from .conftest import Register
 from .helpers import heard_first, list_numbers, mirrored, told
@@ -230,3 +230,24 @@ def test_several_sources_that_watch_one_object_read_its_owner_in_one_pass(
     watch_too(3)
     watch_too(4)
     assert count(4) == two
+
+
+def test_an_owner_that_paths_lead_to_under_two_names_is_read_in_one_pass(
+    registered: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def colleague(visit: Visit) -> Colleague:
+        return Colleague(pk=visit.person_id)
+
+    watching(registered, {Visit: "person"})
+    visit = Visit.objects.create(person=Person.objects.create(email="ada@example.com"))
+    reads: list[Person] = []
+    monkeypatch.setattr(Visit, "colleague", property(colleague), raising=False)
+
+    @registered(Person)
+    class News(MembershipSource):
+        customer = reads.append
+        list_id = 7
+        watch = {Visit: "colleague"}
+
+    visit.save()
+    assert len(reads) == 1
