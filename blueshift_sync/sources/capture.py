@@ -116,17 +116,31 @@ def _capture_kin(
     return captured
 
 
-def forget_object(obj: Model) -> None:
-    """The row of `obj` was deleted: its customer is detached, its memberships end.
+def forget_objects(objects: Sequence[Model], using: str) -> None:
+    """The rows of these objects, of one model, were deleted: their customers are detached, their memberships end.
 
-    The row of its own model only: where a parent's row goes as well, that has a signal of its own.
+    The rows of their own model only: where a parent's row goes as well, that has a signal of its own.
     """
+    if len(objects) == 1:
+        _forget_object(objects[0])
+        return
+    model = objects[0]._meta.model
+    for chunk in slices(objects):
+        for source in sources_of(model):
+            if isinstance(source, CustomerSource) and _has_its_row(source, model):
+                capture_customers(source, [source.key_of(obj) for obj in chunk], using)
+        for sources in membership_sources_of(model):
+            if _has_its_row(sources[0], model):
+                capture_memberships(sources, [sources[0].key_of(obj) for obj in chunk], using)
+
+
+def _forget_object(obj: Model) -> None:
     model = obj._meta.model
     for source in sources_of(model):
-        if isinstance(source, CustomerSource) and _has_its_row(source, obj):
+        if isinstance(source, CustomerSource) and _has_its_row(source, model):
             detach_customer(source, source.key_of(obj))
     for sources in membership_sources_of(model):
-        if _has_its_row(sources[0], obj):
+        if _has_its_row(sources[0], model):
             withdraw_memberships(sources[0], sources[0].key_of(obj))
 
 
@@ -146,5 +160,5 @@ def _keys(source: Source, objects: Sequence[Model], using: str) -> Sequence[Any]
     return keys_of_kin(model, [key_in(model, obj) for obj in objects], source.model, using)
 
 
-def _has_its_row(source: Source, obj: Model) -> bool:
-    return concrete_of(obj._meta.model) is concrete_of(source.model)
+def _has_its_row(source: Source, model: type[Model]) -> bool:
+    return concrete_of(model) is concrete_of(source.model)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from copy import copy
 from typing import Any
@@ -19,7 +19,7 @@ from rq.timeouts import BaseTimeoutException
 
 from ..models import Customer
 from .base import Source
-from .capture import capture_chunk, forget_object
+from .capture import capture_chunk, forget_objects
 from .customers import let_have_ids
 from .memory import Memory
 from .mistakes import loggable_key
@@ -33,8 +33,11 @@ FEW = 20
 _captured_lately: ContextVar[tuple[tuple[type[Model], Any], ...]] = ContextVar(
     "blueshift_sync_captured_lately", default=()
 )
-#: The row that an object to be deleted has, where its key may be written differently.
-_rows_deleted: Memory[list[Model]] = Memory(list)
+#: By what was asked to be deleted: its objects of each model and database. Django deletes all rows of a model before it
+#: tells of the first, so then all of them are forgotten at once.
+_deletions: Memory[dict[tuple[type[Model], str], list[Model]]] = Memory(dict)
+#: The objects that are about to be deleted.
+_announced: Memory[None] = Memory(lambda: None)
 
 logger = logging.getLogger(__name__)
 
@@ -61,8 +64,7 @@ def connect(source: Source) -> None:
     for model in _kin_of(source.model):
         post_save.connect(_on_save, sender=model, dispatch_uid="blueshift_sync.save")
         post_delete.connect(_on_delete, sender=model, dispatch_uid="blueshift_sync.delete")
-        if text_in_key(model):
-            pre_delete.connect(_before_delete, sender=model, dispatch_uid="blueshift_sync.before_delete")
+        pre_delete.connect(_before_delete, sender=model, dispatch_uid="blueshift_sync.before_delete")
 
 
 def disconnect(source: Source) -> None:
@@ -130,25 +132,42 @@ def _is_captured(instance: Model) -> bool:
     return any(are_kin(model, instance._meta.model) and key == instance.pk for model, key in _captured_lately.get())
 
 
-def _before_delete(instance: Model, *, using: str | None = None, origin: Any = None, **kwargs: Any) -> None:
-    """Finds the object under the key that its row has, where the database takes another one for it as well."""
-    alias = database_of(instance, using)
-    is_read_for_this = origin is not None and origin is not instance
-    if not is_read_for_this and is_noticed(instance, using) and _may_differ(instance._meta.model, alias):
-        with suppress(DatabaseError), transaction.atomic(using=alias):
-            _rows_deleted.of(instance).extend(instance._meta.model._base_manager.using(alias).filter(pk=instance.pk))
+def _before_delete(
+    sender: type[Model], *, instance: Model, using: str | None = None, origin: Any = None, **kwargs: Any
+) -> None:
+    if is_noticed(instance, using):
+        alias = database_of(instance, using)
+        asked = instance if origin is None else origin
+        rows = _as_stored(instance, alias) if asked is instance and _may_differ(sender, alias) else []
+        _deletions.of(asked).setdefault((sender, alias), []).extend(rows or [copy(instance)])
+        _announced.of(instance)
+
+
+def _as_stored(instance: Model, using: str) -> list[Model]:
+    """The object under the key that its row has, where the database takes another one for it as well."""
+    try:
+        with transaction.atomic(using=using):
+            return list(instance._meta.model._base_manager.using(using).filter(pk=instance.pk))
+    except DatabaseError:
+        return []
 
 
 def _may_differ(model: type[Model], using: str) -> bool:
     """Whether "A" may be "a" in a key: to MySQL and MariaDB, if the column doesn't say otherwise, and to collations."""
-    return connections[using].vendor == "mysql" or any(field.db_collation for field in text_in_key(model))
+    return any(connections[using].vendor == "mysql" or field.db_collation for field in text_in_key(model))
 
 
-def _on_delete(instance: Model, *, using: str | None = None, **kwargs: Any) -> None:
+def _on_delete(
+    sender: type[Model], *, instance: Model, using: str | None = None, origin: Any = None, **kwargs: Any
+) -> None:
     if is_noticed(instance, using):
-        for row in _rows_deleted.of(instance) or [instance]:
-            capture_change(row, database_of(instance, using), forget_object)
-    _rows_deleted.forget(instance)
+        alias = database_of(instance, using)
+        deleted = [copy(instance)]  # a deleted object loses its key
+        if instance in _announced:  # else it is a signal that the site sends by itself
+            _announced.forget(instance)
+            deleted = _deletions.of(instance if origin is None else origin).pop((sender, alias), [])
+        if deleted:
+            capture_change(instance, alias, lambda _: forget_objects(deleted, alias))
 
 
 def capture_change(instance: Model, using: str, capture: Callable[[Model], Any], *, savepoint: bool = True) -> None:
