@@ -102,6 +102,7 @@ class Drain:
         self.held: list[Finished] = []
         self.held_again_at = 0.0
         self.work = Work()
+        self.ahead: list[Batch] = []
         self.paused = False
         self.looked_for_stop_at = time.monotonic()
 
@@ -111,6 +112,7 @@ class Drain:
             with self._settling_to_the_end():
                 while self._may_go_on():
                     self._fill()
+                    self._take_ahead()
                     if self.in_flight:
                         self._settle_finished()
                     elif self.settling.is_busy:
@@ -118,6 +120,7 @@ class Drain:
                     elif not self._wait_for_work():
                         return True
         finally:
+            _give_up_all(self.ahead)
             self.work.close()
         due = seconds_until_due()
         return self.paused or due is None or due > PATIENCE
@@ -154,9 +157,24 @@ class Drain:
             if self._is_stopped():
                 self.paused = True
                 return
-            batches = self.work.take(free, is_urgent=not self.in_flight)
+            batches = self._take(free)
             if not batches or not self._send(batches):
                 return
+
+    def _take(self, free: int) -> list[Batch]:
+        """Batches for up to so many calls."""
+        ahead, self.ahead = self.ahead[:free], self.ahead[free:]
+        return ahead or self.work.take(free, is_urgent=not self.in_flight)
+
+    def _take_ahead(self) -> None:
+        """Claims for the next calls while all places are taken.
+
+        Not under a rate limit: there calls wait for their turns, and what is claimed early only waits longer.
+        """
+        settings = app_settings()
+        is_full = len(self.in_flight) >= settings.CONCURRENCY
+        if settings.CALLS_PER_SECOND is None and is_full and not self.ahead:
+            self.ahead = self.work.take(settings.CONCURRENCY, is_urgent=False)
 
     def _is_stopped(self) -> bool:
         """Whether another worker has stopped the sending, as far as is known."""
@@ -172,9 +190,7 @@ class Drain:
             granted = [(batch, self.client.prepare(batch.request)) for batch in batches[: len(turns)]]
             calls = open_calls(granted, self.job_id)
         except BaseException:
-            for batch in batches:
-                with suppress(DatabaseError):  # what is wrong already is what matters
-                    give_up(batch)
+            _give_up_all(batches)
             raise
         for batch in batches[len(turns) :]:
             give_up(batch)
@@ -268,6 +284,13 @@ class Drain:
         # Due at once, and yet not claimed: another worker is at it. Long waits are cut to hear of a request to stop.
         time.sleep(min(max(seconds, 0.05), 0.5))
         return True
+
+
+def _give_up_all(batches: Sequence[Batch]) -> None:
+    """As `give_up`, in the face of an error: what is wrong already is what matters."""
+    for batch in batches:
+        with suppress(DatabaseError):
+            give_up(batch)
 
 
 def _wait_for(turn: Turn, lease: Lease | None) -> None:
