@@ -87,6 +87,19 @@ def test_nothing_is_sent_when_sending_is_off(unthrottled: Any, settings: Any) ->
     assert (states(), unthrottled.requests) == ({"PENDING": 1}, [])
 
 
+@pytest.mark.parametrize(("limit", "claimed"), [(None, 4), (1000, 2)])
+def test_only_without_a_limit_the_next_calls_are_claimed_early_and_given_back_in_the_end(
+    unthrottled: Any, settings: Any, limit: int | None, claimed: int
+) -> None:
+    ours = {"CALLS_PER_SECOND": limit, "CONCURRENCY": 2, "CUSTOMERS_PER_CALL": 1}
+    settings.BLUESHIFT_SYNC = {**settings.BLUESHIFT_SYNC, **ours}
+    make_customers(10)
+    drain(asked_to_stop=lambda: ApiCall.objects.count() == 2)
+    assert states() == {"PENDING": 8, "SYNCED": 2}
+    assert len(unthrottled.requests) == 2
+    assert SyncRun.objects.get().total == claimed
+
+
 def test_memberships_follow_their_customers(unthrottled: Any) -> None:
     unthrottled.create_list(7, source="customer_id")
     customer_list = make_list(list_id=7, identifier_key="")
