@@ -26,7 +26,7 @@ from .audit import close_calls, write_results, write_results_of_deleted
 from .batches import Batch, Finished
 from .claim import RELEASED, next_state
 from .lists import settle_list, wake_members
-from .locks import HeldBySomebody, gives_up
+from .locks import HeldBySomebody, gives_up, gives_way
 from .parking import wake_memberships_of
 from .policy import LIST_TROUBLES, Isolate, Policy, backoff_seconds, next_batch_limit
 from .push import kind_of, push_all
@@ -103,13 +103,23 @@ def _take_no_chances(late: Finished) -> None:
     if late.exchange.failure == TransportFailure.NOT_SENT:
         return
     logger.warning("Call %s was answered after its lease had run out; its records go again.", late.call.pk)
+    touched = _touched_by(late.batch)
+    for rows in touched:
+        _doubt(rows)
     overtaken = [
         (rows.model, list(rows.filter(state__in=[State.SENDING, State.SYNCED]).values_list("pk", flat=True)))
-        for rows in _touched_by(late.batch)
+        for rows in touched
     ]
     if any(pks for _model, pks in overtaken):
         run = SyncRun.objects.create(kind=kind_of(late.batch.model), trigger=SyncRun.Trigger.SWEEP)
         push_all(overtaken, run)
+
+
+@gives_way
+def _doubt(rows: QuerySet[Any]) -> None:
+    """What Blueshift holds of them isn't known any more: who isn't to be sent now is sent when that changes."""
+    pks = list(rows.exclude(synced_fingerprint="").order_by("pk").values_list("pk", flat=True))
+    rows.model._default_manager.filter(pk__in=pks).update(synced_fingerprint="")
 
 
 def _touched_by(batch: Batch) -> list[QuerySet[Any]]:
@@ -119,7 +129,8 @@ def _touched_by(batch: Batch) -> list[QuerySet[Any]]:
     """
     pks = [record.pk for record in batch.records]
     if batch.model is CustomerRemoval:
-        return [Customer.objects.filter(pk__in=[owner.pk for owner in owners_of(batch.records).values()])]
+        owners = {owner.pk for owner in owners_of(batch.records).values()}
+        return [Customer.objects.filter(pk__in=owners | {removal.customer_id for removal in batch.records})]
     own = batch.model._default_manager.filter(pk__in=pks)
     return [own, CustomerRemoval.objects.filter(customer__in=pks)] if batch.model is Customer else [own]
 

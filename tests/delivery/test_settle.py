@@ -240,3 +240,19 @@ def test_a_run_of_which_a_record_was_excluded_still_ends(unthrottled: Any) -> No
     drain()
     run.refresh_from_db()
     assert (run.state, run.total, run.accepted, run.rejected) == ("SUCCEEDED", 2, 1, 0)
+
+
+def test_what_a_late_call_may_have_undone_is_not_taken_for_known(send: Callable[[], Finish]) -> None:
+    """Who was withdrawn meanwhile isn't sent again now, but is when he comes back with the values of before."""
+    customer = make_customer()
+    finish_late = send()
+    Customer.objects.update(claim_expires_at=timezone.now() - timedelta(seconds=1))
+    recover_expired_claims()
+    change(customer)
+    send()()
+    change(customer, error_code="excluded")
+    finish_late()
+    customer.refresh_from_db()
+    assert (customer.state, customer.synced_fingerprint) == ("EXCLUDED", "")
+    change(customer)
+    assert customer.state == "PENDING"
