@@ -13,6 +13,7 @@ from django.utils import timezone
 from .delivery import bulk, decisions, gathering
 from .delivery.attribute_types import forget_types as forget_attribute_types
 from .delivery.connection import make_client
+from .delivery.erasure import Erased, erase
 from .delivery.gathering import Done
 from .delivery.locks import gives_way
 from .delivery.push import kind_of, push_records
@@ -50,6 +51,7 @@ __all__ = [
     "change_memberships",
     "check_key",
     "disabled",
+    "erase_person",
     "exclude",
     "forget_types",
     "go_on",
@@ -315,6 +317,21 @@ def save_edited(record: Record) -> None:
         wake_on_commit(using)
         if isinstance(record, Customer):
             let_have_ids(held - {record.customer_id}, using)
+
+
+def erase_person(customer: Customer, requested_by: Any = None) -> Erased:
+    """Empties what is held of one customer: in bodies, results and done removals, and in its row.
+
+    Kept are the calls and results themselves, with position, outcome, code and times; each says who erased when. A row
+    that a source owns is left as it is, as it would be mirrored again: anonymise the object first, or delete it.
+    Blueshift is told nothing. Raises BlueshiftSyncError while a call with the customer is on its way.
+    """
+    held = _customer_id_held(customer)
+    erased = erase(customer, requested_by.get_username() if requested_by is not None else "")
+    if erased.row:
+        let_have_ids(held, router.db_for_write(Customer))
+        customer.refresh_from_db()
+    return erased
 
 
 def _customer_id_held(record: Record) -> set[str]:

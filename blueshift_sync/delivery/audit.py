@@ -14,6 +14,7 @@ from django.utils import timezone
 from ..client import MAX_ANSWER_BYTES, Answer, HttpCall, RecordAnswer, RecordOutcome
 from ..models import ApiCall, Customer, CustomerList, CustomerRemoval, ListMembership, RecordResult
 from .batches import Batch, Finished
+from .erased_bodies import ERASED
 from .redaction import Redaction
 from .runs import note_calls
 from .statements import ByKey, find_rows, insert_rows, update_rows
@@ -100,12 +101,15 @@ def close_calls(finished: Sequence[Finished]) -> list[Finished]:
 
 
 def _write_late(finished: Sequence[Finished]) -> None:
-    """An answer so late stays without its body where the bodies of its call are gone by now."""
+    """An answer so late stays without its body where its call has lost the bodies, or somebody in it was erased."""
     pks = [each.call.pk for each in finished]
-    with_bodies = set(find_rows(ApiCall, id=pks, bodies_emptied_at=None)) if pks else set()
+    if not pks:
+        return
+    erased = RecordResult.objects.using(router.db_for_write(RecordResult)).filter(call__in=pks, identifier=ERASED)
+    whole = set(find_rows(ApiCall, id=pks, bodies_emptied_at=None)) - set(erased.values_list("call_id", flat=True))
     kept = {each.call.pk: _received(each) for each in finished}
-    _write({pk: columns for pk, columns in kept.items() if pk in with_bodies})
-    _write({pk: columns | {"response_body": ""} for pk, columns in kept.items() if pk not in with_bodies})
+    _write({pk: columns for pk, columns in kept.items() if pk in whole})
+    _write({pk: columns | {"response_body": ""} for pk, columns in kept.items() if pk not in whole})
 
 
 def _write(columns: Mapping[int, Mapping[str, Any]]) -> None:

@@ -19,7 +19,7 @@ class SyncState(models.Model):
 
     #: Error codes that say what to become of a record that isn't to be sent; see `settled_state`.
     EXCLUDED_BY_OPERATOR = "excluded_by_operator"
-    EXCLUDED_CODES = frozenset({"excluded", EXCLUDED_BY_OPERATOR, "source_deleted"})
+    EXCLUDED_CODES = frozenset({"excluded", EXCLUDED_BY_OPERATOR, "source_deleted", "erased"})
     UNSENDABLE_CODES = frozenset(
         {"source_error", "value_not_sendable", "type_changed", "identifier_missing", "duplicate_customer_id"}
     )
