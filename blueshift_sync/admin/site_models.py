@@ -59,8 +59,11 @@ class BlueshiftAdminMixin(ModelAdmin):
     # The list
 
     def get_list_display(self, request: HttpRequest) -> Any:
+        """With the column at the end, or where the site's own `list_display` has it."""
         columns = super().get_list_display(request)
-        return [*columns, COLUMN] if self._kinds_to_view(request) and COLUMN not in columns else columns
+        if not self._kinds_to_view(request):
+            return [column for column in columns if column != COLUMN]
+        return columns if COLUMN in columns else [*columns, COLUMN]
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         changelist = super().get_changelist_instance(request)

@@ -33,7 +33,7 @@ class SignupInline(TabularInline):
 
 @admin.register(Customer)
 class CustomerAdmin(BlueshiftAdminMixin, ModelAdmin):
-    list_display = ["customer_number", "__str__", "email", "language", "marketing_consent"]
+    list_display = ["customer_number", "__str__", "blueshift_state", "email", "language", "marketing_consent"]
     list_filter = ["marketing_consent", "is_test_account", "language"]
     search_fields = ["customer_number", "email", "given_name", "family_name"]
     ordering = ["customer_number"]

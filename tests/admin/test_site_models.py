@@ -117,10 +117,19 @@ def test_who_may_not_view_the_mirror_sees_nothing_of_it(staff_of_shop: Callable[
         assert ("field-blueshift_panel" in client.get(object_url(shopper)).content.decode()) == is_shown
 
 
+def test_the_column_stands_where_the_site_wants_it(admin_user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    site_admin = admin_of(shop.Customer)
+    monkeypatch.setattr(site_admin, "list_display", ("email", "blueshift_state", "language"))
+    assert site_admin.check() == []
+    assert list(site_admin.get_list_display(request_of(admin_user))) == ["email", "blueshift_state", "language"]
+    nobody = request_of(User.objects.create_user("nobody", is_staff=True))
+    assert site_admin.get_list_display(nobody) == ["email", "language"]
+
+
 def test_a_model_without_source_stays_as_it_is(admin_user: User) -> None:
     site_admin = admin_of(Device)
     request = request_of(admin_user)
-    assert site_admin.get_list_display(request) == ("__str__",)
+    assert site_admin.get_list_display(request) == ["__str__"]
     assert "push_to_blueshift" not in site_admin.get_actions(request)
 
 
