@@ -102,6 +102,50 @@ def test_page_backfill(site: Site) -> None:
     ]
 
 
+LIST_OF_USERS = """
+from django.contrib.auth.models import User
+from django.test import Client
+client = Client(SERVER_NAME="localhost")
+client.force_login(User.objects.create_superuser("root"))
+page = client.get("/admin/auth/user/").content.decode()
+assert page.index("column-username") < page.index("column-blueshift_state") < page.index("column-email")
+bob = User.objects.get(username="bob")
+assert "blueshift_panel" in client.get(f"/admin/auth/user/{bob.pk}/change/").content.decode()
+"""
+
+
+def test_page_admin(site: Site) -> None:
+    steps = ("2.", "3.", "4.", "5.")
+    site.follow(block for block in blocks(INSTALL) if block.section.startswith(steps))
+    site.append("people/blueshift.py", USERS)
+    site.follow(blocks("docs/admin.md"))
+    addresses = "list(Customer.objects.filter(source_type='auth.user').values_list('email', flat=True))"
+    assert site.value("from blueshift_sync.models import Customer", addresses) == ["bob@example.com"]
+    site.script(LIST_OF_USERS)
+
+
+USERS = """
+from blueshift_sync.sources import CustomerSource, register
+
+@register("auth.User")
+class Users(CustomerSource):
+    email = "email"
+"""
+
+
+def test_page_audit(site: Site) -> None:
+    steps = ("2.", "3.", "4.", "5.", "6.")
+    site.follow(block for block in blocks(INSTALL) if block.section.startswith(steps))
+    said = []
+    for block in blocks("docs/audit.md"):
+        site.follow([block])
+        said.append(site.said)
+    assert said == [
+        "0 bodies emptied.\n0 calls deleted.\n0 runs deleted.\n",
+        "0 results in 0 calls; the customer's own record: False\n",
+    ]
+
+
 def test_page_settings(bare_site: Site) -> None:
     bare_site.follow(blocks("docs/settings.md"))
     bare_site.command("python manage.py check --fail-level WARNING")
