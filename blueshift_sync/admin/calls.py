@@ -34,6 +34,7 @@ from .display import (
     preformatted,
     problem,
 )
+from .erasure import erased_by, erased_in
 from .mixins import CALL_BODIES, ObjectPageAdmin, ReadOnlyAdmin, may_view
 from .standstill import KeyCheckAdmin, StandstillNotice
 
@@ -149,6 +150,7 @@ class ApiCallAdmin(KeyCheckAdmin, StandstillNotice, ResendAdmin, ReadOnlyAdmin, 
                 (_("Run"), numbered_link(obj.run)),
                 (_("Customer list"), link(obj.customer_list)),
                 (_("Job"), obj.job_id),
+                (_("Erased"), erased_in(obj)),
             ),
             "messages_sent": [_request(request, obj), _response(request, obj)],
             "tables": [_records(obj)] if may_view(request, RecordResult) else [],
@@ -246,6 +248,7 @@ class RecordResultAdmin(ResendAdmin, ReadOnlyAdmin, ObjectPageAdmin, LargeListAd
                 (_("State of the call"), call_badge(obj.call)),
                 (_("Request ID"), obj.call.request_id),
                 (_("Run"), numbered_link(obj.call.run)),
+                (_("Personal data"), erased_by(obj)),
                 (_("Details"), preformatted(indented_json(obj.details)) if obj.details else ""),
             ),
         }

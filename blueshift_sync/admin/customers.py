@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 from ..models import Customer, ListMembership, SyncState
 from .bulk_actions import ListChangesAdmin
 from .display import Fact, Table, facts, indented_json, link, list_link, moment, preformatted, problem, state_badge
+from .erasure import EraseAdmin
 from .forms import CustomerForm, IndentedJSON
 from .mixins import STATE_COLUMNS, SyncStateAdmin, is_detached, may_view
 
@@ -24,7 +25,8 @@ MEMBERSHIPS_SHOWN = 50
 
 
 @admin.register(Customer)
-class CustomerAdmin(ListChangesAdmin, SyncStateAdmin):
+class CustomerAdmin(EraseAdmin, ListChangesAdmin, SyncStateAdmin):
+    actions = (*ListChangesAdmin.actions, "erase")
     form = CustomerForm
     formfield_overrides = {models.JSONField: {"encoder": IndentedJSON}}
     detached_notice = gettext_lazy(

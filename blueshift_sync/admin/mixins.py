@@ -32,7 +32,7 @@ from .display import (
     problem,
     state_badge,
 )
-from .standstill import StandstillNotice
+from .standstill import StandstillNotice, why_no_calls
 
 #: Columns of a call that only its own page needs.
 CALL_BODIES = ("request_headers", "request_body", "response_headers", "response_body")
@@ -190,6 +190,18 @@ class SyncStateAdmin(StandstillNotice, PushAdmin, ObjectPageAdmin, LargeListAdmi
 def latest_calls(results: Any, more: SafeString | None = None) -> Table:
     """The calls of these results, the newest first. `more` leads to all of them."""
     bare = results.select_related("call").defer(*(f"call__{name}" for name in CALL_BODIES))
+    rows = [
+        [
+            numbered_link(result.call),
+            moment(result.call.started_at),
+            result.call.get_endpoint_display(),
+            call_badge(result.call),
+            badge(result.outcome, result.get_outcome_display()),
+            result.version,
+            problem(result.code, result.message),
+        ]
+        for result in bare.order_by("-id")[:LATEST_CALLS]
+    ]
     return Table(
         title=_("Latest calls"),
         headings=[
@@ -201,19 +213,8 @@ def latest_calls(results: Any, more: SafeString | None = None) -> Table:
             _("Version"),
             _("Error"),
         ],
-        rows=[
-            [
-                numbered_link(result.call),
-                moment(result.call.started_at),
-                result.call.get_endpoint_display(),
-                call_badge(result.call),
-                badge(result.outcome, result.get_outcome_display()),
-                result.version,
-                problem(result.code, result.message),
-            ]
-            for result in bare.order_by("-id")[:LATEST_CALLS]
-        ],
-        empty=_("No call has carried it yet."),
+        rows=rows,
+        empty="" if rows else " ".join([_("No call on the record has carried it."), *why_no_calls()]),
         more=more,
     )
 

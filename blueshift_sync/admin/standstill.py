@@ -9,10 +9,12 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from .. import services
+from ..conf import app_settings
 from ..delivery.standstill import Standstill, current_standstill
 from ..exceptions import BlueshiftSyncError
 from .changelists import ModelAdmin
@@ -29,6 +31,16 @@ def why_nothing_is_sent() -> str:
     """What keeps everything from being sent, in a sentence or two; empty while nothing does."""
     found = current_standstill()
     return found.sentence if found else ""
+
+
+def why_no_calls() -> list[str]:
+    """What may be the reason that there is no call on the record, in sentences that name the settings."""
+    sentences = [held_up] if (held_up := why_nothing_is_sent()) else []
+    days = app_settings().CALL_RETENTION_DAYS
+    if days is not None:
+        text = _("Calls are kept for %(days)s days: BLUESHIFT_SYNC[“CALL_RETENTION_DAYS”].")
+        sentences.append(text % {"days": number_format(days)})
+    return sentences
 
 
 def may_send(request: HttpRequest) -> bool:

@@ -82,12 +82,11 @@ def test_the_list_has_the_state_of_each_object_with_a_link_to_the_mirror(admin_c
 
 
 def test_a_membership_has_its_own_state(admin_client: Client) -> None:
-    signup = make_signup(make_shopper())
+    make_signup(make_shopper())
     page = text_of(admin_client.get(list_url(shop.NewsletterSignup)))
     assert "Waiting" in page
     assert "Not mirrored" not in page
     ListMembership.objects.all().delete()
-    assert signup.pk
     assert "Not mirrored" not in text_of(admin_client.get(list_url(shop.NewsletterSignup)))
 
 
@@ -290,8 +289,7 @@ def test_the_number_of_queries_of_the_panel_doesnt_grow_with_what_it_shows(admin
     make_result(customer=mirror_of(shopper))
     few = queries_of(admin_client, object_url(shopper))
     for number in range(2, 30):
-        customer_list = make_signup(make_shopper(number), number).newsletter
-        assert customer_list
+        make_signup(make_shopper(number), number)
         membership = ListMembership.objects.latest("pk")
         ListMembership.objects.filter(pk=membership.pk).update(customer=mirror_of(shopper))
         make_result(customer=mirror_of(shopper))
