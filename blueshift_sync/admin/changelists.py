@@ -14,6 +14,9 @@ from django.db.models import Field, ForeignKey, Model, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from ..delivery.state_counts import GROUPS
 
 if TYPE_CHECKING:  # django-stubs makes them generic; Django itself doesn't
     ModelAdmin = admin.ModelAdmin[Any]
@@ -121,6 +124,23 @@ class LinkedFilter(admin.FieldListFilter):
             return str(value)
         row = self.field.related_model._base_manager.filter(pk=value).first()
         return str(row) if row else f"#{value}"
+
+
+class WaitsFor(admin.SimpleListFilter):
+    """Of the records that wait, those whose turn will come, and those that have to wait for something else first."""
+
+    ITS_TURN, SOMETHING_ELSE = "turn", "something_else"
+
+    title = gettext_lazy("waits for")
+    parameter_name = "waits_for"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[Any, Any]]:
+        return [(self.ITS_TURN, _("Its turn")), (self.SOMETHING_ELSE, _("Something else"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        groups = {self.ITS_TURN: GROUPS["waiting"], self.SOMETHING_ELSE: GROUPS["parked"]}
+        group = groups.get(self.value() or "")
+        return queryset if group is None else queryset.filter(group)
 
 
 class LargeListAdmin(ModelAdmin):

@@ -21,6 +21,7 @@ from ..delivery.state_counts import StateNumbers
 from ..delivery.status import Status, quantity, take_status, time_text
 from ..models import ApiCall, Customer, CustomerRemoval, ListMembership, Overview, SyncRun, SyncState
 from ..sources.registry import all_sources
+from .changelists import WaitsFor
 from .charts import charts_of
 from .display import Table, badge, facts, list_link, moment, numbered_link, state_badge
 from .mixins import may_view
@@ -36,8 +37,8 @@ State = SyncState.State
 #: The rows that each number of the records is about, as filters of their list.
 FILTERS: dict[str, dict[str, Any]] = {
     "in_step": {"state__exact": State.SYNCED.value},
-    "waiting": {"state__exact": State.PENDING.value, "due_at__isnull": False},
-    "parked": {"state__exact": State.PENDING.value, "due_at__isnull": True},
+    "waiting": {WaitsFor.parameter_name: WaitsFor.ITS_TURN},
+    "parked": {WaitsFor.parameter_name: WaitsFor.SOMETHING_ELSE},
     "sending": {"state__exact": State.SENDING.value},
     "failed": {"state__exact": State.FAILED.value},
     "excluded": {"state__exact": State.EXCLUDED.value},
