@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from blueshift_sync.delivery import retention
+from blueshift_sync.delivery.call_sums import sum_up_calls
 from blueshift_sync.delivery.drain import seconds_until_due
 from blueshift_sync.delivery.recover import recover_expired_claims
+from blueshift_sync.delivery.status import take_status
 from blueshift_sync.delivery.sweep import sweep
 from blueshift_sync.models import ApiCall, Customer, ListMembership, RecordResult, SyncRun
 from tests.delivery.one_call import claim_customers, claim_memberships
@@ -113,6 +116,11 @@ def test_nothing_that_is_asked_again_and_again_reads_the_whole_backlog(backlog: 
     assert_read_by_index(sweep)
 
 
+def test_the_status_reads_no_more_of_the_backlog_than_it_tells(backlog: None) -> None:
+    Customer.objects.filter(state="PENDING", customer_id__endswith="7").update(state="FAILED", due_at=None)
+    assert_read_by_index(take_status)
+
+
 @pytest.fixture
 def old_audit(db: None) -> None:
     """Ten calls a minute for a day and a half: a third of them are too old, and the oldest are without bodies."""
@@ -160,3 +168,13 @@ def test_a_plan_that_reads_everything_is_noticed(db: None) -> None:
         make_customer()
     with pytest.raises(AssertionError):
         assert_read_by_index(lambda: list(Customer.objects.filter(firstname="Nobody")))
+
+
+def test_the_overview_reads_the_calls_of_the_last_hour_and_no_others(old_audit: None, admin_client: Client) -> None:
+    page = "/admin/blueshift_sync/overview/"
+    tables = (ApiCall._meta.db_table, Customer._meta.db_table)
+    assert_read_by_index(lambda: admin_client.get(page), tables)  # nothing is summed up yet
+    assert_read_by_index(lambda: sum_up_calls(timezone.now()), tables)
+    sum_up_calls(timezone.now())
+    assert_read_by_index(lambda: admin_client.get(page), tables)
+    assert "lack calls since" not in admin_client.get(page).content.decode()
