@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from django.contrib import admin
 from django.db import models
@@ -15,7 +16,21 @@ from django.utils.translation import gettext_lazy
 
 from ..models import Customer, ListMembership, SyncState
 from .bulk_actions import ListChangesAdmin
-from .display import Fact, Table, facts, indented_json, link, list_link, moment, preformatted, problem, state_badge
+from .comparison import comparison
+from .display import (
+    Fact,
+    Table,
+    app_address,
+    blueshift_link,
+    facts,
+    indented_json,
+    link,
+    list_link,
+    moment,
+    preformatted,
+    problem,
+    state_badge,
+)
 from .erasure import EraseAdmin
 from .forms import CustomerForm, IndentedJSON
 from .mixins import STATE_COLUMNS, SyncStateAdmin, is_detached, may_view
@@ -97,16 +112,26 @@ class CustomerAdmin(EraseAdmin, ListChangesAdmin, SyncStateAdmin):
         return [
             *super().state_facts(row),
             *facts(
+                (_("Profile in Blueshift"), _profile(row)),
                 (_("Contested customer ID"), row.contested_customer_id),
                 (_("Removal from Blueshift"), link(row.removals.order_by("-id").first())),
             ),
         ]
 
     def page_tables(self, request: HttpRequest, row: Customer) -> list[Table]:
-        tables = super().page_tables(request, row)
+        tables = [comparison(request, row), *super().page_tables(request, row)]
         if may_view(request, ListMembership):
-            tables.insert(0, _memberships(row))
+            tables.insert(1, _memberships(row))
         return tables
+
+
+def _profile(customer: Customer) -> SafeString | str:
+    """A link to the profile. Its address goes by Blueshift's own UUID, which only some sites know."""
+    if app_address() is None:
+        return ""
+    if not customer.uuid:
+        return _("No link: its address goes by Blueshift's customer UUID, which isn't known here.")
+    return blueshift_link(f"customer/{quote(customer.uuid, safe='')}/show/overview", customer.uuid)
 
 
 def _memberships(customer: Customer) -> Table:

@@ -20,6 +20,8 @@ from django.utils.text import Truncator
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
+from ..client.limits import REGIONS
+from ..conf import app_settings
 from ..models import ApiCall
 
 if TYPE_CHECKING:
@@ -56,7 +58,10 @@ TONES = {
 
 @dataclass(frozen=True)
 class Table:
-    """A table on an object's page. The first cell of a row is its heading; cells are escaped when shown."""
+    """A table on an object's page. The first cell of a row is its heading; cells are escaped when shown.
+
+    `note` stands above it.
+    """
 
     title: Text
     headings: Sequence[Text]
@@ -64,6 +69,7 @@ class Table:
     empty: Text
     summary: Iterable[SafeString] = ()
     more: SafeString | None = None
+    note: Text = ""
 
 
 class Fact(NamedTuple):
@@ -121,6 +127,21 @@ def numbered_link(row: Model | None) -> SafeString | str:
 
 def list_link(text: Any, model: type[Model], **filters: Any) -> SafeString:
     return format_html('<a href="{}">{}</a>', list_url(model, **filters), text)
+
+
+def app_address() -> str | None:
+    """The address of Blueshift's own app for the region; None where BASE_URL leads somewhere else."""
+    ours = app_settings()
+    return None if ours.BASE_URL else REGIONS[ours.REGION].app
+
+
+def blueshift_link(page: str, text: Any) -> SafeString | str:
+    """A link to a page of Blueshift's app, where it is known. `page` is fit for an address."""
+    address = app_address()
+    if address is None:
+        return ""
+    url = f"{address}/dashboard#/app/{page}"
+    return format_html('<a href="{}" rel="noreferrer">{}</a>', url, text)
 
 
 # States and errors

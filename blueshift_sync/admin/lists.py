@@ -16,7 +16,7 @@ from ..conf import app_settings
 from ..models import ApiCall, Customer, CustomerList, ListMembership, SyncState
 from .bulk_actions import MembershipChangesAdmin
 from .changelists import LinkedFilter
-from .display import Fact, badge, facts, link, list_link, moment, problem
+from .display import Fact, badge, blueshift_link, facts, link, list_link, moment, problem
 from .mixins import LINKED_FILTERS, STATE_COLUMNS, ObjectPageAdmin, SyncStateAdmin
 
 
@@ -95,6 +95,7 @@ class CustomerListAdmin(ObjectPageAdmin):
                 (_("Read from Blueshift"), moment(obj.read_at)),
                 (_("Created"), moment(obj.created_at)),
                 (_("Memberships"), _membership_links(obj)),
+                (_("List in Blueshift"), blueshift_link(f"custom_list/{obj.list_id}/edit", obj.list_id)),
                 (_("Calls"), list_link(_("All calls"), ApiCall, customer_list__id__exact=obj.pk)),
             ),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar
 
 from django.apps import apps
@@ -11,7 +12,7 @@ from django.contrib.admin.utils import quote
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -33,10 +34,13 @@ from .display import (
     state_badge,
 )
 from .standstill import StandstillNotice, why_no_calls
+from .waiting import why_is_it_waiting
 
 #: Columns of a call that only its own page needs.
 CALL_BODIES = ("request_headers", "request_body", "response_headers", "response_body")
 LATEST_CALLS = 20
+#: The parameter of a record's page that says below which result its calls begin.
+BEFORE = "before"
 #: What an export says of every record.
 STATE_COLUMNS = (
     *("state", "error_code", "error_message", "version", "synced_version", "attempts"),
@@ -125,12 +129,18 @@ class SyncStateAdmin(StandstillNotice, PushAdmin, ObjectPageAdmin, LargeListAdmi
         services.save_edited(obj)
 
     def page_action_names(self, row: Any) -> tuple[str, ...]:
-        return () if row.state == row.State.EXCLUDED else ("push",)
+        if row.is_excluded_by_operator:
+            return ("take_in",)
+        return () if row.state == row.State.EXCLUDED else ("push", "preview", "leave_out")
 
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
         return {
             "page_actions": self.page_actions(request, obj),
             "notice": self._origin_notice(request, obj),
+            "why_waiting": why_is_it_waiting(obj),
+            "why_waiting_title": _("Why is it waiting?")
+            if obj.state in {obj.State.PENDING, obj.State.SENDING}
+            else _("Why isn't it sent?"),
             "facts": self.state_facts(obj),
             "tables": self.page_tables(request, obj),
         }
@@ -159,7 +169,7 @@ class SyncStateAdmin(StandstillNotice, PushAdmin, ObjectPageAdmin, LargeListAdmi
         more = list_link(
             _("All results of this record"), models.RecordResult, **{f"{_result_field(row)}__id__exact": row.pk}
         )
-        return [latest_calls(row.results, more)]
+        return [latest_calls(row.results, more, page_of_history(request))]
 
     def _origin_notice(self, request: HttpRequest, row: Any) -> Any:
         """Where a row that isn't made by hand comes from, and what that means for who wants to change it."""
@@ -187,21 +197,25 @@ class SyncStateAdmin(StandstillNotice, PushAdmin, ObjectPageAdmin, LargeListAdmi
         return format_html('<a href="{}">{} {}</a>', url, model._meta.verbose_name, row.source_id)
 
 
-def latest_calls(results: Any, more: SafeString | None = None) -> Table:
-    """The calls of these results, the newest first. `more` leads to all of them."""
-    bare = results.select_related("call").defer(*(f"call__{name}" for name in CALL_BODIES))
-    rows = [
-        [
-            numbered_link(result.call),
-            moment(result.call.started_at),
-            result.call.get_endpoint_display(),
-            call_badge(result.call),
-            badge(result.outcome, result.get_outcome_display()),
-            result.version,
-            problem(result.code, result.message),
-        ]
-        for result in bare.order_by("-id")[:LATEST_CALLS]
-    ]
+def page_of_history(request: HttpRequest) -> int | None:
+    """The result below which a page of a record's calls begins; None for the newest ones."""
+    before = request.GET.get(BEFORE, "")
+    return int(before) if re.fullmatch("[0-9]{1,18}", before) else None
+
+
+def latest_calls(results: Any, more: SafeString | None = None, before: int | None = None) -> Table:
+    """The calls of these results, the newest first, from the one below `before` on. `more` leads to all of them."""
+    bare = results.select_related("call").defer(*(f"call__{name}" for name in CALL_BODIES)).order_by("-id")
+    if before is not None:
+        bare = bare.filter(pk__lt=before)
+    found = list(bare[: LATEST_CALLS + 1])
+    shown = found[:LATEST_CALLS]
+    links = [format_html('<a href="?">{}</a>', _("The newest calls"))] if before is not None else []
+    if len(found) > LATEST_CALLS:
+        links.append(format_html('<a href="?{}={}">{}</a>', BEFORE, shown[-1].pk, _("Older calls")))
+    empty = _("No older call has carried it.")
+    if before is None and not shown:
+        empty = " ".join([_("No call on the record has carried it."), *why_no_calls()])
     return Table(
         title=_("Latest calls"),
         headings=[
@@ -213,9 +227,20 @@ def latest_calls(results: Any, more: SafeString | None = None) -> Table:
             _("Version"),
             _("Error"),
         ],
-        rows=rows,
-        empty="" if rows else " ".join([_("No call on the record has carried it."), *why_no_calls()]),
-        more=more,
+        rows=[
+            [
+                numbered_link(result.call),
+                moment(result.call.started_at),
+                result.call.get_endpoint_display(),
+                call_badge(result.call),
+                badge(result.outcome, result.get_outcome_display()),
+                result.version,
+                problem(result.code, result.message),
+            ]
+            for result in shown
+        ],
+        empty=empty,
+        more=format_html_join(" · ", "{}", ((each,) for each in [*links, more] if each)),
     )
 
 
