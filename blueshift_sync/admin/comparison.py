@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterable
 from typing import Any
 
 from django.http import HttpRequest
@@ -13,9 +15,8 @@ from django.utils.translation import gettext as _
 from ..delivery.redaction import MASK
 from ..models import ApiCall, Customer, RecordResult
 from .display import Table, badge, indented_json, link_to, moment, preformatted
+from .forms import STANDARD_FIELDS
 
-#: Results of a customer that are looked through for the newest one that counts.
-LOOKED_THROUGH = 100
 #: Stands for a field that isn't there.
 ABSENT: Any = object()
 
@@ -25,22 +26,27 @@ def comparison(request: HttpRequest, customer: Customer) -> Table:
     payload = customer.payload
     result = _last_accepted(customer)
     sent, why_not = _sent(request, result)
-    names = [*payload, *(name for name in sent if name not in payload)]
+    if why_not or result is None:
+        headings, rows = [_("Field"), _("Should hold")], [[name, _shown(payload[name])] for name in _ordered(payload)]
+    else:
+        headings = [_("Field"), _("Should hold"), _("Was last sent"), _("Difference")]
+        rows = [
+            [name, _shown(payload.get(name, ABSENT)), _shown(sent.get(name, ABSENT)), _difference(name, payload, sent)]
+            for name in sorted(_ordered({**payload, **sent}), key=lambda name: _is_same(name, payload, sent))
+        ]
     return Table(
         title=_("What Blueshift should hold, and what it was last sent"),
-        headings=[_("Field"), _("Should hold"), _("Was last sent"), _("Difference")]
-        if not why_not
-        else [_("Field"), _("Should hold")],
-        rows=[
-            [name, _shown(payload.get(name, ABSENT)), _shown(sent.get(name, ABSENT)), _difference(name, payload, sent)]
-            if not why_not
-            else [name, _shown(payload[name])]
-            for name in names
-        ],
-        summary=[_about(result)] if result is not None and not why_not else [],
+        headings=headings,
+        rows=rows,
+        summary=[] if why_not or result is None else [_about(result)],
         empty=_("There is nothing to send of it."),
         note=why_not,
     )
+
+
+def _ordered(fields: Iterable[str]) -> list[str]:
+    """What identifies a customer first."""
+    return sorted(fields, key=lambda name: STANDARD_FIELDS.index(name) if name in STANDARD_FIELDS else math.inf)
 
 
 def _last_accepted(customer: Customer) -> RecordResult | None:
@@ -88,7 +94,9 @@ def _shown(value: Any) -> Any:
         return "–"
     if isinstance(value, str):
         return value
-    return preformatted(indented_json(value))
+    if isinstance(value, list | dict):
+        return preformatted(indented_json(value))
+    return format_html("<code>{}</code>", indented_json(value))
 
 
 def _difference(name: str, payload: dict[str, Any], sent: dict[str, Any]) -> SafeString:
@@ -98,9 +106,16 @@ def _difference(name: str, payload: dict[str, Any], sent: dict[str, Any]) -> Saf
         return badge("UNKNOWN", _("No longer sent; Blueshift keeps it"))
     if _is_masked(sent[name]):
         return badge("", _("Masked by REDACT: can't be compared"))
-    if json.dumps(sent[name], sort_keys=True) != json.dumps(payload[name], sort_keys=True):
+    if not _is_same(name, payload, sent):
         return badge("UNKNOWN", _("Changed"))
     return badge("", _("The same"))
+
+
+def _is_same(name: str, payload: dict[str, Any], sent: dict[str, Any]) -> bool:
+    """Whether the JSON is: 1 and 1.0 are two values."""
+    if name not in payload or name not in sent:
+        return False
+    return json.dumps(sent[name], sort_keys=True) == json.dumps(payload[name], sort_keys=True)
 
 
 def _is_masked(value: Any) -> bool:

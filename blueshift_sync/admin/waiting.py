@@ -63,14 +63,13 @@ def _when_due(record: Any, due_at: datetime) -> str:
     seconds = math.ceil((due_at - timezone.now()).total_seconds())
     if record.attempts:
         text = ngettext(
-            "%(count)s attempt failed: %(message)s It is tried again in %(time)s, at %(moment)s.",
-            "%(count)s attempts failed: %(message)s It is tried again in %(time)s, at %(moment)s.",
+            "%(count)s attempt failed: %(message)s It is tried again in %(time)s (%(moment)s).",
+            "%(count)s attempts failed: %(message)s It is tried again in %(time)s (%(moment)s).",
             record.attempts,
         )
-        reason = f"{record.error_message} " if record.error_message else ""
         return text % {
             "count": record.attempts,
-            "message": reason.strip(),
+            "message": record.error_message or _("No reason is known."),
             "time": _duration(seconds, due_at),
             "moment": _moment(due_at),
         }
