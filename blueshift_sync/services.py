@@ -54,7 +54,6 @@ __all__ = [
     "erase_person",
     "exclude",
     "forget_types",
-    "go_on",
     "include",
     "preview",
     "push",

@@ -223,6 +223,7 @@ def test_page_api(site: Site) -> None:
         ["LISTS", "COMMAND", 1],
         ["CUSTOMERS", "COMMAND", 0],
         ["CUSTOMERS", "RETRY", 0],
+        ["CUSTOMERS", "COMMAND", 1],
     ]
     sent = "[receiver.__name__ for receiver, _ in sending_stopped.send(None, code='forbidden', reason='No.')]"
     assert site.value("from blueshift_sync.signals import sending_stopped", sent) == ["tell_the_admins"]
