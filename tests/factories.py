@@ -19,6 +19,8 @@ from blueshift_sync.models import (
     SyncRun,
     SyncState,
 )
+from blueshift_sync.models.causes import cause_of
+from blueshift_sync.models.state import failure
 
 _number = itertools.count(1)
 
@@ -115,11 +117,18 @@ def make_result(**fields: Any) -> RecordResult:
         "version": 1,
         "outcome": RecordResult.Outcome.ACCEPTED,
     }
+    if fields.get("outcome") == RecordResult.Outcome.REJECTED:
+        fields = {"error_cause": cause_of(fields.get("code", ""), fields.get("message", "")), **fields}
     return RecordResult.objects.create(call=call, **{**defaults, **fields})
 
 
 def _with_claim(fields: dict[str, Any]) -> dict[str, Any]:
-    """A record that is SENDING needs a claim; no other may have one."""
+    """A record that is SENDING needs a claim, and one that is FAILED has a cause; no other may have one."""
+    if fields.get("state") == SyncState.State.FAILED:
+        return {
+            **failure(fields.get("error_code", "rejected"), fields.get("error_message", ""), timezone.now()),
+            **fields,
+        }
     if fields.get("state") != SyncState.State.SENDING:
         return fields
     claim = {

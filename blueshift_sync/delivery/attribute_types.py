@@ -115,4 +115,4 @@ def _make_due(pks: Sequence[int], using: str) -> None:
         rows.filter(state=SyncState.State.FAILED).update(
             state=SyncState.State.PENDING, due_at=now, waiting_since=now, run=None
         )
-        rows.update(error_code="", error_message="")  # of one that is being sent, too
+        rows.update(error_code="", error_message="", error_cause="")  # of one that is being sent, too

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from ..client import MAX_ANSWER_BYTES, Answer, HttpCall, RecordAnswer, RecordOutcome
 from ..models import ApiCall, Customer, CustomerList, CustomerRemoval, ListMembership, RecordResult
+from ..models.causes import cause_of
 from .batches import Batch, Finished
 from .erased_bodies import ERASED
 from .redaction import Redaction
@@ -30,6 +31,7 @@ RESULT_COLUMNS = (
     "outcome",
     "code",
     "message",
+    "error_cause",
     "details",
 )
 
@@ -199,6 +201,8 @@ def _results(
             answer.outcome.value,
             answer.code,
             redaction.of_text(answer.message),
+            # Of what was said, for masked it would be another cause than the record's.
+            cause_of(answer.code, answer.message) if answer.outcome == RecordOutcome.REJECTED else "",
             redaction.of_json(answer.details),
         )
 

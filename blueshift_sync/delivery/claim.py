@@ -22,6 +22,7 @@ from django.utils import timezone
 
 from ..conf import app_settings
 from ..models import Customer, SyncRun, SyncState
+from ..models.state import failure
 from .lease import Lease
 from .locks import gives_way
 from .policy import Isolate, next_batch_limit
@@ -149,16 +150,7 @@ def put_aside(model: type[Any], claim: Claim) -> None:
 
 def refuse(claim: Claim, model: type[Any], pks: Sequence[int], code: str, message: str) -> None:
     """Marks records FAILED that could never be matched, without asking Blueshift."""
-    refused = let_go(
-        model,
-        claim,
-        pks,
-        state=SyncState.State.FAILED,
-        due_at=None,
-        waiting_since=None,
-        error_code=code,
-        error_message=message,
-    )
+    refused = let_go(model, claim, pks, **failure(code, message, timezone.now()))
     if refused:
         note_outcomes(claim.run_id, accepted=0, rejected=refused)
 

@@ -78,7 +78,9 @@ def wake_memberships_of(customer_pks: Sequence[int], now: datetime) -> None:
     memberships = ListMembership.objects.filter(pk__in=theirs)
     wake_parked(memberships, now)
     nameless = memberships.filter(state=State.FAILED, error_code="identifier_missing")
-    nameless.update(state=State.PENDING, due_at=now, waiting_since=now, error_code="", error_message="", run=None)
+    nameless.update(
+        state=State.PENDING, due_at=now, waiting_since=now, error_code="", error_message="", error_cause="", run=None
+    )
 
 
 def wake_parked(memberships: QuerySet[ListMembership], now: datetime) -> int:

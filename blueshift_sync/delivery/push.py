@@ -95,6 +95,7 @@ def make_due(rows: QuerySet[Any], run: SyncRun) -> int:
         batch_limit=None,
         error_code="",
         error_message="",
+        error_cause="",
     )
 
 

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from ..conf import app_settings
 from ..models import Customer, CustomerRemoval, ListMembership, SyncRun, SyncState
+from ..models.state import failure
 from ..signals import run_finished
 from .locks import gives_way
 
@@ -29,6 +30,9 @@ GATHERING = "gathering"
 
 #: What is said of a run that ended before all of its memberships could be sent.
 PARKED = "Some memberships wait for their customer or their list. They say for what, and follow by themselves."
+
+#: What is said of a record whose run was cancelled.
+CANCELLED = ("cancelled", "The run was cancelled before this was sent.")
 
 #: What is sent.
 SentModel = type[Customer] | type[CustomerRemoval] | type[ListMembership]
@@ -68,10 +72,13 @@ def note_calls(calls_of_runs: Mapping[int, int]) -> None:
         )
 
 
-def note_outcomes(run_id: int, *, accepted: int, rejected: int) -> None:
-    """So many records of the run have come to an end."""
+def note_outcomes(run_id: int, *, accepted: int, rejected: int, unknown: int = 0) -> None:
+    """So many records of the run have come to an end. `unknown` are those of the rejected that no answer came for."""
     SyncRun.objects.filter(pk=run_id).update(
-        accepted=F("accepted") + accepted, rejected=F("rejected") + rejected, heartbeat_at=timezone.now()
+        accepted=F("accepted") + accepted,
+        rejected=F("rejected") + rejected,
+        unknown=F("unknown") + unknown,
+        heartbeat_at=timezone.now(),
     )
 
 
@@ -130,12 +137,7 @@ def _take_back_from(waiting: QuerySet[Any]) -> None:
     while pks := list(waiting.values_list("pk", flat=True)[:SLICE]):
         rows = waiting.filter(pk__in=pks)
         rows.filter(version=F("synced_version")).update(state=SyncState.State.SYNCED, **AT_REST)
-        rows.update(
-            state=SyncState.State.FAILED,
-            error_code="cancelled",
-            error_message="The run was cancelled before this was sent.",
-            **AT_REST,
-        )
+        rows.update(**AT_REST | failure(*CANCELLED, timezone.now()))
 
 
 def _final_state(run: SyncRun) -> SyncRun.State:

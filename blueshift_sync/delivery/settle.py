@@ -21,6 +21,7 @@ from django.utils import timezone
 from ..client import RecordAnswer, RecordOutcome, TransportFailure
 from ..conf import app_settings
 from ..models import ApiCall, Customer, CustomerRemoval, ListMembership, SyncRun, SyncState
+from ..models.state import failure
 from ..signals import call_finished, records_failed
 from .audit import close_calls, write_results, write_results_of_deleted
 from .batches import Batch, Finished
@@ -49,6 +50,7 @@ class Verdict:
     code: str = ""
     message: str = ""
     uses_attempt: bool = False
+    is_unknown: bool = False
     batch_limit: int | None = None
     due_at: datetime | None = None
 
@@ -155,6 +157,7 @@ def _settle_records(finished: Sequence[Finished]) -> dict[int, int]:
     now = timezone.now()
     accepted_of_run: Counter[int | None] = Counter()
     rejected_of_run: Counter[int | None] = Counter()
+    unknown_of_run: Counter[int | None] = Counter()
     failed: dict[int, int] = {}
     accepted: dict[Alike, dict[UUID, list[Any]]] = defaultdict(dict)
     for each in finished:
@@ -163,13 +166,22 @@ def _settle_records(finished: Sequence[Finished]) -> dict[int, int]:
             alike = Alike(each.batch.model, each.batch.endpoint, each.batch.run_id)
             _send_again_whose_customer_changed(each.batch, taken, now)
             accepted[alike][each.batch.claim.token] = taken
-        failed[each.call.pk] = sum(_settle_refused(each.batch, verdict, pks, now) for verdict, pks in refused.items())
-        rejected_of_run[each.batch.run_id] += failed[each.call.pk]
+        failed[each.call.pk] = 0
+        for verdict, pks in refused.items():
+            count = _settle_refused(each.batch, verdict, pks, now)
+            failed[each.call.pk] += count
+            rejected_of_run[each.batch.run_id] += count
+            unknown_of_run[each.batch.run_id] += count * verdict.is_unknown
     for alike, records in accepted.items():
         accepted_of_run[alike.run_id] += _settle_accepted(alike, records, now)
     for run_id in accepted_of_run.keys() | rejected_of_run.keys():
         if run_id is not None:
-            note_outcomes(run_id, accepted=accepted_of_run[run_id], rejected=rejected_of_run[run_id])
+            note_outcomes(
+                run_id,
+                accepted=accepted_of_run[run_id],
+                rejected=rejected_of_run[run_id],
+                unknown=unknown_of_run[run_id],
+            )
     return failed
 
 
@@ -192,7 +204,10 @@ def _verdict(record: Any, answer: RecordAnswer, policy: Policy, batch: Batch, no
         return Verdict(State.PENDING, *LIST_TROUBLES[policy.list_status])
     attempts = record.attempts + policy.uses_attempt
     if attempts >= app_settings().MAX_ATTEMPTS:
-        return Verdict(State.FAILED, answer.code, answer.message, uses_attempt=policy.uses_attempt)
+        is_unknown = answer.outcome == RecordOutcome.UNKNOWN
+        return Verdict(
+            State.FAILED, answer.code, answer.message, uses_attempt=policy.uses_attempt, is_unknown=is_unknown
+        )
     return Verdict(
         State.PENDING,
         answer.code,
@@ -269,17 +284,20 @@ def _settle_refused(batch: Batch, verdict: Verdict, pks: Sequence[int], now: dat
     assert batch.claim is not None  # noqa: S101 - for the type checker
     ours = _claimed(batch.model, pks, [batch.claim.token])
     parked = verdict.state == State.PENDING and verdict.due_at is None
-    ended: dict[str, Any] = {"waiting_since": None} if verdict.state == State.FAILED else {}
-    if parked:
-        ended = {"run": None}
+    columns: dict[str, Any] = {
+        "state": verdict.state,
+        "error_code": verdict.code[:64],
+        "error_message": verdict.message,
+        "due_at": verdict.due_at,
+    }
+    if verdict.state == State.FAILED:
+        columns = failure(verdict.code, verdict.message, now)
+    elif parked:
+        columns["run"] = None
     settled = ours.filter(version=F("claimed_version"), run_id=batch.run_id).update(
-        state=verdict.state,
-        error_code=verdict.code[:64],
-        error_message=verdict.message,
+        **columns,
         attempts=F("attempts") + int(verdict.uses_attempt),
         batch_limit=verdict.batch_limit,
-        due_at=verdict.due_at,
-        **ended,
         **RELEASED,
     )
     if settled < len(pks):

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("blueshift_sync", "0006_figures"),
+        ("blueshift_sync", "0007_causes"),
     ]
 
     operations = [

@@ -7,9 +7,12 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from .causes import DIGITS
 from .customers import Customer
 from .fields import ExactCharField
+from .indexes import PartialIndex
 from .lists import CustomerList, ListMembership
+from .state import HAS_CAUSE
 
 
 class SyncRun(models.Model):
@@ -66,6 +69,12 @@ class SyncRun(models.Model):
     total = models.PositiveBigIntegerField(_("records"), default=0)
     accepted = models.PositiveBigIntegerField(_("accepted"), default=0)
     rejected = models.PositiveBigIntegerField(_("rejected"), default=0)
+    unknown = models.PositiveBigIntegerField(
+        _("unknown"),
+        default=0,
+        db_default=0,
+        help_text=_("Of the rejected: given up after calls without an answer, so Blueshift may have taken them."),
+    )
     unchanged = models.PositiveBigIntegerField(
         _("unchanged"), default=0, help_text=_("Looked at, and found to be in step already.")
     )
@@ -225,6 +234,14 @@ class RecordResult(models.Model):
     outcome = models.CharField(_("outcome"), max_length=8, choices=Outcome)
     code = models.CharField(_("code"), max_length=64, blank=True)
     message = models.TextField(_("message"), blank=True)
+    error_cause = ExactCharField(
+        _("cause"),
+        max_length=DIGITS,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("What records that were rejected for the same reason have in common."),
+    )
     details = models.JSONField(_("details"), default=dict, blank=True)
 
     class Meta:
@@ -235,6 +252,7 @@ class RecordResult(models.Model):
             models.Index(fields=["customer", "id"], name="bsync_result_customer"),
             models.Index(fields=["membership", "id"], name="bsync_result_membership"),
             models.Index(fields=["outcome", "code", "id"], name="bsync_result_outcome"),
+            PartialIndex(fields=["error_cause", "id"], where=HAS_CAUSE, name="bsync_result_cause"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["call", "position"], name="bsync_one_result_per_position"),

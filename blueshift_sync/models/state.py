@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from .causes import DIGITS, cause_of
+from .fields import ExactCharField
+from .indexes import PartialIndex
+
+#: What a query says of `error_cause` has to imply this for its index to be used; SQLite wants to read the very words.
+HAS_CAUSE = Q(error_cause__gt="")
 
 
 class SyncState(models.Model):
@@ -58,6 +66,16 @@ class SyncState(models.Model):
     synced_at = models.DateTimeField(_("last in step"), null=True, blank=True, editable=False)
     error_code = models.CharField(_("error code"), max_length=64, blank=True, editable=False)
     error_message = models.TextField(_("error message"), blank=True, editable=False)
+    error_cause = ExactCharField(
+        _("cause"),
+        max_length=DIGITS,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        help_text=_("What records that failed for the same reason have in common. Empty while it hasn't failed."),
+    )
+    failed_at = models.DateTimeField(_("last failed at"), null=True, blank=True, editable=False)
 
     fingerprint = models.CharField(
         _("fingerprint"),
@@ -101,6 +119,7 @@ class SyncState(models.Model):
         indexes = [
             models.Index(fields=["state", "due_at", "id"], name="bsync_%(class)s_due"),
             models.Index(fields=["run", "state"], name="bsync_%(class)s_run"),
+            PartialIndex(fields=["error_cause", "failed_at", "id"], where=HAS_CAUSE, name="bsync_%(class)s_cause"),
         ]
         constraints = [
             models.CheckConstraint(
@@ -143,6 +162,7 @@ class SyncState(models.Model):
         self.batch_limit = None
         self.error_code = error_code
         self.error_message = error_message
+        self._note_cause()
         if self.state == self.State.SENDING:
             return
         if self.state != self.State.PENDING:
@@ -160,10 +180,31 @@ class SyncState(models.Model):
         """Whether somebody said in the admin that it isn't to be sent."""
         return self.error_code == self.EXCLUDED_BY_OPERATOR
 
+    def _note_cause(self) -> None:
+        """Of a record that is being sent as well: when its call is settled it is FAILED, for this reason."""
+        if self.state_for(self.error_code) == self.State.FAILED:
+            self.error_cause = cause_of(self.error_code, self.error_message)
+            self.failed_at = timezone.now()
+        else:
+            self.error_cause = ""
+
     def _back_in_step(self) -> None:
         self.state = self.State.SYNCED
         self.synced_version = self.version
         self.due_at = self.waiting_since = None
+
+
+def failure(code: str, message: str, at: datetime) -> dict[str, Any]:
+    """The columns of a record that is FAILED since `at`, and why. Whatever makes it another state empties its cause."""
+    return {
+        "state": SyncState.State.FAILED,
+        "due_at": None,
+        "waiting_since": None,
+        "error_code": code[:64],
+        "error_message": message,
+        "error_cause": cause_of(code, message),
+        "failed_at": at,
+    }
 
 
 #: The columns that `mark_changed` may set.
@@ -174,6 +215,8 @@ CHANGE_COLUMNS = (
     "batch_limit",
     "error_code",
     "error_message",
+    "error_cause",
+    "failed_at",
     "run",
     "state",
     "due_at",

@@ -20,6 +20,7 @@ from blueshift_sync.delivery.drain import drain
 from blueshift_sync.delivery.recover import recover_expired_claims
 from blueshift_sync.delivery.sweep import sweep
 from blueshift_sync.models import ApiCall, Customer, ListMembership, RecordResult, SyncRun
+from blueshift_sync.models.causes import cause_of
 from tests.delivery.conftest import RunForChanges
 from tests.delivery.one_call import claim_customers, open_call, settle
 from tests.factories import make_call, make_customer, make_list, make_membership, make_run
@@ -256,3 +257,45 @@ def test_what_a_late_call_may_have_undone_is_not_taken_for_known(send: Callable[
     assert (customer.state, customer.synced_fingerprint) == ("EXCLUDED", "")
     change(customer)
     assert customer.state == "PENDING"
+
+
+def test_what_is_rejected_for_the_same_reason_has_one_cause(send: Callable[[], Finish]) -> None:
+    customers = [make_customer(), make_customer()]
+    finish = send()
+    finish(RecordOutcome.REJECTED, "bad_name")
+    for customer in customers:
+        customer.refresh_from_db()
+    causes = {customer.error_cause for customer in customers}
+    assert causes == {cause_of("bad_name", "bad_name")}
+    assert set(RecordResult.objects.values_list("error_cause", flat=True)) == causes
+    assert all(customer.failed_at is not None for customer in customers)
+
+
+@pytest.mark.parametrize("outcome", [RecordOutcome.ACCEPTED, RecordOutcome.RETRY, RecordOutcome.UNKNOWN])
+def test_what_is_not_rejected_has_no_cause(send: Callable[[], Finish], outcome: RecordOutcome) -> None:
+    customer = make_customer()
+    send()(outcome, "later")
+    customer.refresh_from_db()
+    assert (customer.error_cause, RecordResult.objects.get().error_cause) == ("", "")
+
+
+def test_sent_again_a_record_has_no_cause_any_more(send: Callable[[], Finish]) -> None:
+    customer = make_customer()
+    send()(RecordOutcome.REJECTED, "bad_name")
+    services.push([customer])
+    customer.refresh_from_db()
+    assert (customer.state, customer.error_cause) == ("PENDING", "")
+
+
+@pytest.mark.parametrize(("outcome", "unknown"), [(RecordOutcome.UNKNOWN, 1), (RecordOutcome.RETRY, 0)])
+def test_a_run_knows_of_how_many_nobody_ever_said_what_became_of_them(
+    send: Callable[[], Finish], settings: Any, outcome: RecordOutcome, unknown: int
+) -> None:
+    settings.BLUESHIFT_SYNC = {**settings.BLUESHIFT_SYNC, "MAX_ATTEMPTS": 1}
+    customer = make_customer()
+    finish = send()
+    finish(outcome, "timeout")
+    customer.refresh_from_db()
+    run = SyncRun.objects.get()
+    assert customer.state in {"FAILED", "PENDING"}
+    assert (run.rejected, run.unknown) == (int(customer.state == "FAILED"), unknown)

@@ -304,6 +304,9 @@ class DeliveryMachine(RuleBasedStateMachine):
                 self.versions[model, row.pk] = row.version
                 if row.state not in {State.PENDING, State.SENDING}:
                     assert (row.due_at, row.waiting_since) == (None, None)
+                if row.state != State.SENDING:
+                    assert (row.state == State.FAILED) == (row.error_cause != "")
+                assert row.state != State.FAILED or row.failed_at is not None
                 if row.state == State.SYNCED and not self.shares_its_identity(row):
                     assert self.store.holds(row), f"{row} is said to be in step."
                 if model is Customer and row.pk in self.withdrawn:
@@ -317,6 +320,7 @@ class DeliveryMachine(RuleBasedStateMachine):
     def the_books_add_up(self) -> None:
         for run in SyncRun.objects.all():
             assert run.accepted + run.rejected + waiting_in(run) <= run.total
+            assert run.unknown <= run.rejected
         unequal = ApiCall.objects.annotate(kept=Count("results")).exclude(kept=F("record_count"))
         assert not unequal.exclude(state=ApiCall.State.OPEN).exists()
 

@@ -39,6 +39,7 @@ def test_a_reason_not_to_send_it_decides_its_state(state: str, code: str) -> Non
     row = changed(make_customer(state=state), error_code=code, error_message="Because.")
     assert (row.state, row.due_at, row.waiting_since) == (REASONS[code], None, None)
     assert (row.error_code, row.error_message) == (code, "Because.")
+    assert (row.error_cause != "") == (row.state == "FAILED")
 
 
 @pytest.mark.parametrize("code", ["", *sorted(REASONS)])
