@@ -17,7 +17,7 @@ from .delivery.erasure import Erased, erase
 from .delivery.gathering import Done
 from .delivery.locks import gives_way
 from .delivery.push import kind_of, push_records
-from .delivery.runs import cancel_run, models_of
+from .delivery.runs import SentModel, cancel_run, models_of
 from .delivery.selections import Selection
 from .delivery.stop import KEY_IS_GOOD, probe
 from .delivery.wake import wake_on_commit, wake_quietly
@@ -32,7 +32,8 @@ from .models import (
     SyncRun,
     SyncState,
 )
-from .models.state import CHANGE_COLUMNS
+from .models.source_reference import SourceReference
+from .models.state import CHANGE_COLUMNS, HAS_CAUSE
 from .sources.capture import capture_objects, capture_origins
 from .sources.captured import Captured
 from .sources.customers import let_have_ids
@@ -61,6 +62,7 @@ __all__ = [
     "remove_from_list",
     "resend",
     "retry",
+    "retry_cause",
     "retry_removals",
     "save_edited",
 ]
@@ -179,12 +181,23 @@ def include(records: Selection, requested_by: Any = None, *, trigger: Trigger = 
 def retry(run: SyncRun, requested_by: Any = None) -> SyncRun:
     """Sends those records of `run` again that are FAILED, with their newest values. Returns the new run.
 
-    So many at once as a request may take; a job goes on with the rest.
+    The objects that they come from are read again before: what was wrong with them may have been put right since, and
+    `QuerySet.update` tells nobody. Those that still can't be sent stay FAILED, and are left out. So many at once are
+    brought into the run as a request may take; a job goes on with the rest.
     """
     models = models_of(run)
     again = _new_run(models[0], Trigger.RETRY, requested_by, retry_of=run)
     failed = Q(run=run, state=SyncState.State.FAILED)
-    return _gather(again, [Selection(model, failed) for model in models], "send")
+    return _gather(again, [Selection(model, failed) for model in models], "retry")
+
+
+def retry_cause(model: SentModel, cause: str, requested_by: Any = None, *, trigger: Trigger = Trigger.RETRY) -> SyncRun:
+    """Sends those records of `model` again that are FAILED for this cause, as `retry` does. Returns the new run.
+
+    `cause` is an `error_cause` of theirs.
+    """
+    failed = HAS_CAUSE & Q(error_cause=cause, state=SyncState.State.FAILED)
+    return _gather(_new_run(model, trigger, requested_by), [Selection(model, failed)], "retry")
 
 
 def approve_removals(
@@ -273,16 +286,29 @@ def _gather(run: SyncRun, selections: Sequence[Selection], do: str, **options: A
     return run
 
 
+def _retry(run: SyncRun, model: type[Model], pks: Sequence[int]) -> Done:
+    """An action: see `retry`."""
+    if issubclass(model, SourceReference):
+        capture_origins(_origins(model._default_manager.using(router.db_for_write(model)).filter(pk__in=pks)))
+    return bulk.send(run, model, pks)
+
+
 def _include(run: SyncRun, model: type[Model], pks: Sequence[int]) -> Done:
     """An action: see `include`."""
     rows = model._default_manager.using(router.db_for_write(model)).filter(pk__in=pks)
     excluded = rows.filter(error_code=SyncState.EXCLUDED_BY_OPERATOR).select_for_update().order_by("pk")
-    origins = list(excluded.values_list("source_type", "source_id"))
+    origins = _origins(excluded)
     changed = bulk.include(run, rows)
     # What their sources say of them wasn't kept.
-    capture_origins((source_type, source_id) for source_type, source_id in origins if source_type and source_id)
+    capture_origins(origins)
     added = rows.filter(run=run, state=SyncState.State.PENDING).count()
     return Done(added=added, changed=changed)
+
+
+def _origins(rows: QuerySet[Any]) -> list[tuple[str, str]]:
+    """The objects that these rows are of, as they name them."""
+    named = rows.values_list("source_type", "source_id")
+    return [(source_type, source_id) for source_type, source_id in named if source_type and source_id]
 
 
 _ACTIONS: Mapping[str, gathering.Action] = {
@@ -291,6 +317,7 @@ _ACTIONS: Mapping[str, gathering.Action] = {
     "change_memberships": bulk.change_memberships,
     "exclude": bulk.exclude,
     "include": _include,
+    "retry": _retry,
 }
 
 

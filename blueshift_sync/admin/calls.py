@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from ..models import ApiCall, Customer, ListMembership, RecordResult, SyncRun
 from .bulk_actions import ResendAdmin
-from .changelists import NOTHING, LargeListAdmin, LinkedFilter, by_number
+from .changelists import NOTHING, CauseFilter, LargeListAdmin, LinkedFilter, by_number
 from .display import (
     Table,
     badge,
@@ -176,6 +176,7 @@ class RecordResultAdmin(ResendAdmin, ReadOnlyAdmin, ObjectPageAdmin, LargeListAd
     list_filter = (
         "outcome",
         ("code", LinkedFilter),
+        ("error_cause", CauseFilter),
         ("call", LinkedFilter),
         ("call__run", LinkedFilter),
         ("customer", LinkedFilter),

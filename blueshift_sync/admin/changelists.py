@@ -13,10 +13,14 @@ from django.core.paginator import Paginator
 from django.db.models import Field, ForeignKey, Model, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
+from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from ..delivery.causes import of_cause
 from ..delivery.state_counts import GROUPS
+from ..models import RecordResult
+from ..models.state import HAS_CAUSE
 
 if TYPE_CHECKING:  # django-stubs makes them generic; Django itself doesn't
     ModelAdmin = admin.ModelAdmin[Any]
@@ -24,6 +28,10 @@ if TYPE_CHECKING:  # django-stubs makes them generic; Django itself doesn't
 else:
     ModelAdmin = admin.ModelAdmin
     BasePaginator = Paginator
+
+
+#: Characters of a cause that its filter shows.
+CAUSE_LENGTH = 80
 
 
 class AtLeast(int):
@@ -143,6 +151,21 @@ class WaitsFor(admin.SimpleListFilter):
         return queryset if group is None else queryset.filter(group)
 
 
+class CauseFilter(LinkedFilter):
+    """Filters by what went wrong, and says it in the words of one of the rows."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        found = super().queryset(request, queryset)
+        return found if found is None or not self.has_output() else found.filter(HAS_CAUSE)
+
+    def _chosen(self) -> str:
+        values: Any = self.used_parameters[self.parameter]
+        columns = ("code", "message") if self.field.model is RecordResult else ("error_code", "error_message")
+        rows = of_cause(self.field.model._default_manager.all(), values[-1])
+        said = list(rows.values_list(*columns)[:1])
+        return Truncator(": ".join(said[0])).chars(CAUSE_LENGTH) if said else _("Nothing any more")
+
+
 class LargeListAdmin(ModelAdmin):
     """A list of a large table. Subclasses say in `search` what a search term means, by indexed columns only."""
 
@@ -168,6 +191,12 @@ class LargeListAdmin(ModelAdmin):
         """
         filters: Any = self.get_list_filter(request) if request else self.list_filter
         return any(lookup in _parameters_of(entry) for entry in filters)
+
+    def get_ordering(self, request: HttpRequest) -> Any:
+        """Of one cause the latest first, as its index has them."""
+        if "error_cause__exact" in request.GET and hasattr(self.model, "failed_at"):
+            return ("-failed_at", "-id")
+        return super().get_ordering(request)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -1,16 +1,220 @@
-"""What went wrong, each cause once."""
+"""What went wrong, each cause once; and sending again what failed for one of them."""
 
 from __future__ import annotations
 
-from django.contrib import admin
-from django.utils.translation import gettext_lazy
+from collections.abc import Iterator
+from math import ceil
+from typing import Any
 
-from ..models import Customer, FailuresByCause, ListMembership, RecordResult
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.formats import number_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from .. import services
+from ..client.limits import LIST_MEMBERS_PER_CALL
+from ..conf import app_settings
+from ..delivery.causes import COUNTED, Group, Groups, groups_of, of_cause
+from ..delivery.runs import SentModel
+from ..models import Customer, CustomerRemoval, FailuresByCause, ListMembership, RecordResult, SyncRun, SyncState
+from .actions import tell_sending, telling_errors
+from .display import Table, link, link_to, list_link, moment
+from .explanations import explain
+from .mixins import may_view
 from .pages import PageAdmin
+from .standstill import standstill
+
+SEND = "blueshift_sync_failuresbycause_send"
+#: What may be sent again, by the name in the address, and the permission that it takes.
+SENT_AGAIN: dict[str, tuple[SentModel, str]] = {
+    "customer": (Customer, "blueshift_sync.push_customer"),
+    "listmembership": (ListMembership, "blueshift_sync.push_listmembership"),
+    "customerremoval": (CustomerRemoval, "blueshift_sync.approve_customerremoval"),
+}
+#: What is needed of the rows that stand for their cause.
+COLUMNS = ("error_code", "error_message", "error_cause", "failed_at")
 
 
 @admin.register(FailuresByCause)
 class FailuresByCauseAdmin(PageAdmin):
     title = gettext_lazy("Failures by cause")
     template = "blueshift_sync/admin/failures.html"
-    shows = (Customer, ListMembership, RecordResult)
+    shows = (Customer, ListMembership, CustomerRemoval, RecordResult)
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.send_again)
+        return [path("send/<str:kind>/<str:cause>/", view, name=SEND), *super().get_urls()]
+
+    def page_context(self, request: HttpRequest) -> dict[str, Any]:
+        return {**standstill(request), "tables": list(_tables(request))}
+
+    def send_again(self, request: HttpRequest, kind: str, cause: str) -> HttpResponse:
+        """Asks with how many records there are; posted, it sends them."""
+        model, permission = SENT_AGAIN.get(kind, (None, ""))
+        if model is None:
+            raise Http404
+        if not (may_view(request, model) and request.user.has_perm(permission)):
+            raise PermissionDenied
+        if request.method != "POST":
+            return self._confirmation(request, model, cause)
+        with telling_errors(request):
+            run = services.retry_cause(model, cause, requested_by=request.user, trigger=SyncRun.Trigger.ADMIN)
+            tell_sending(request, [run])
+        return HttpResponseRedirect(_address())
+
+    def _confirmation(self, request: HttpRequest, model: SentModel, cause: str) -> TemplateResponse:
+        rows = of_cause(model._default_manager.all(), cause).filter(state=SyncState.State.FAILED)
+        example = rows.order_by("-failed_at", "-pk").first()
+        count = rows.count() if example else 0
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": _("Send again?"),
+            "media": self.media,
+            "page_title": self.title,
+            "page_url": _address(),
+            "question": _question(model, count),
+            "can_be_sent": count > 0,
+            "problem": _cause(example.error_code, example.error_message) if example else "",
+            "is_read_anew": model is not CustomerRemoval,
+            "stays": example is not None and example.error_code in SyncState.UNSENDABLE_CODES,
+            "duration": _duration(model, count),
+            "label": _send_label(count),
+        }
+        return TemplateResponse(request, "blueshift_sync/admin/confirm_sending.html", context)
+
+
+def _address() -> str:
+    return reverse("admin:blueshift_sync_failuresbycause_changelist")
+
+
+# The groups
+
+
+def _tables(request: HttpRequest) -> Iterator[Table]:
+    titles = {
+        Customer: _("Customers that failed"),
+        ListMembership: _("List memberships that failed"),
+        CustomerRemoval: _("Customer removals that failed"),
+    }
+    for kind, (model, permission) in SENT_AGAIN.items():
+        if may_view(request, model):
+            rows = _rows(model)
+            yield _table(
+                titles[model],
+                model,
+                groups_of(model, rows),
+                kind=kind if request.user.has_perm(permission) else "",
+            )
+    if may_view(request, RecordResult):
+        results = RecordResult.objects.select_related("call").only(
+            "code", "message", "error_cause", "identifier", "call__started_at"
+        )
+        yield _table(_("Rejections on record, put right since or not"), RecordResult, groups_of(RecordResult, results))
+
+
+def _rows(model: SentModel) -> QuerySet[Any]:
+    if model is ListMembership:
+        names = ("customer__customer_id", "customer__email", "customer_list__name", "customer_list__list_id")
+        return ListMembership.objects.select_related("customer", "customer_list").only(*COLUMNS, *names)
+    named_by = ("customer_id", "email") if model is Customer else ("kind", "identifier")
+    return model._default_manager.only(*COLUMNS, *named_by)
+
+
+def _table(title: str, model: type[Model], found: Groups, *, kind: str = "") -> Table:
+    """`kind` where the user may send again what failed."""
+    headings = [_("What went wrong"), _("Records"), _("First seen"), _("Last seen"), _("Example")]
+    return Table(
+        title=title,
+        headings=[*headings, _("Put it right")] if kind else headings,
+        rows=[_row(model, group, kind) for group in found.groups],
+        empty=_("Nothing."),
+        more=None if found.is_all else format_html("{}", _("There are more causes: these are the latest ones found.")),
+    )
+
+
+def _row(model: type[Model], group: Group, kind: str) -> list[Any]:
+    if model is RecordResult:
+        code, message = group.last.code, group.last.message
+        first, last, example = group.first.call.started_at, group.last.call.started_at, group.last.identifier
+        example = link_to(RecordResult, group.last.pk, example)
+    else:
+        code, message = group.last.error_code, group.last.error_message
+        first, last, example = group.first.failed_at, group.last.failed_at, link(group.last)
+    cells = [
+        _cause(code, message),
+        list_link(_counted(group.count), model, error_cause__exact=group.cause),
+        moment(first),
+        moment(last),
+        example,
+    ]
+    if kind:
+        address = reverse(f"admin:{SEND}", args=[kind, group.cause])
+        cells.append(format_html('<a class="button bsync-button" href="{}">{}</a>', address, _send_label(group.count)))
+    return cells
+
+
+def _cause(code: str, message: str) -> SafeString:
+    """The code and what was said, what that means and what to do."""
+    explanation = explain(code)
+    return format_html(
+        '<span class="bsync-cause"><code>{}</code> <span class="bsync-said">{}</span>'
+        '<span class="bsync-second">{}</span><span class="bsync-second"><strong>{}</strong> {}</span></span>',
+        code,
+        message,
+        explanation.meaning,
+        _("What to do:"),
+        explanation.advice,
+    )
+
+
+def _counted(count: int) -> str:
+    if count > COUNTED:
+        return _("more than %(number)s") % {"number": number_format(COUNTED, force_grouping=True)}
+    return number_format(count, force_grouping=True)
+
+
+def _send_label(count: int) -> str:
+    text = ngettext("Send it again", "Send these %(count)s again", count)
+    return text % {"count": _counted(count)}
+
+
+# Before it is sent
+
+
+def _question(model: SentModel, count: int) -> str:
+    texts = {
+        Customer: ngettext("%(count)s customer", "%(count)s customers", count),
+        ListMembership: ngettext("%(count)s list membership", "%(count)s list memberships", count),
+        CustomerRemoval: ngettext("%(count)s customer removal", "%(count)s customer removals", count),
+    }
+    return texts[model] % {"count": number_format(count, force_grouping=True)}
+
+
+def _duration(model: SentModel, count: int) -> str:
+    """How long the calls for so many records take at least, at the limit."""
+    settings = app_settings()
+    if not settings.CALLS_PER_SECOND or not count:
+        return ""
+    per_call = {
+        Customer: settings.CUSTOMERS_PER_CALL,
+        ListMembership: LIST_MEMBERS_PER_CALL[settings.LIST_MODE],
+        CustomerRemoval: 1,
+    }[model]
+    seconds = ceil(count / per_call) / settings.CALLS_PER_SECOND
+    if seconds < 60:
+        return _("That takes less than a minute at the current limit.")
+    minutes = ceil(seconds / 60)
+    text = ngettext(
+        "That takes about %(count)s minute at the current limit.",
+        "That takes about %(count)s minutes at the current limit.",
+        minutes,
+    )
+    return text % {"count": number_format(minutes, force_grouping=True)}

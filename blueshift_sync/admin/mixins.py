@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy
 
 from .. import models, services
 from .bulk_actions import PushAdmin
-from .changelists import LargeListAdmin, LinkedFilter, ModelAdmin, WaitsFor
+from .changelists import CauseFilter, LargeListAdmin, LinkedFilter, ModelAdmin, WaitsFor
 from .display import (
     Fact,
     Table,
@@ -46,7 +46,7 @@ STATE_COLUMNS = (
     *("state", "error_code", "error_message", "version", "synced_version", "attempts"),
     *("due_at", "waiting_since", "synced_at", "run_id", "source_type", "source_id", "created_at"),
 )
-LINKED_FILTERS = (WaitsFor, ("run", LinkedFilter), ("error_code", LinkedFilter))
+LINKED_FILTERS = (WaitsFor, ("run", LinkedFilter), ("error_code", LinkedFilter), ("error_cause", CauseFilter))
 
 
 class ReadOnlyAdmin(ModelAdmin):
