@@ -23,6 +23,7 @@ from django.utils.translation import gettext as _
 from ..client.limits import REGIONS
 from ..conf import app_settings
 from ..models import ApiCall
+from .explanations import explain
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrOrPromise as Text
@@ -180,6 +181,20 @@ def problem(code: str, message: str, **same_problem: str) -> SafeString | str:
         '<span class="bsync-problem"><code>{}</code> {}</span>',
         shown_code,
         Truncator(message).chars(MESSAGE_LENGTH),
+    )
+
+
+def cause_cell(code: str, message: str) -> SafeString:
+    """The code and what was said, what that means and what to do."""
+    explanation = explain(code)
+    return format_html(
+        '<span class="bsync-cause"><code>{}</code> <span class="bsync-said">{}</span>'
+        '<span class="bsync-second">{}</span><span class="bsync-second"><strong>{}</strong> {}</span></span>',
+        code,
+        message,
+        explanation.meaning,
+        _("What to do:"),
+        explanation.advice,
     )
 
 

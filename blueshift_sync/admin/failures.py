@@ -8,25 +8,23 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model, QuerySet
+from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.formats import number_format
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from .. import services
 from ..client.limits import LIST_MEMBERS_PER_CALL
 from ..conf import app_settings
-from ..delivery.causes import COUNTED, Group, Groups, groups_of, of_cause
+from ..delivery.causes import COUNTED, Group, Groups, groups_of, of_cause, told_by
 from ..delivery.runs import SentModel
 from ..models import Customer, CustomerRemoval, FailuresByCause, ListMembership, RecordResult, SyncRun, SyncState
 from .actions import tell_sending, telling_errors
-from .display import Table, link, link_to, list_link, moment
-from .explanations import explain
+from .display import Table, cause_cell, link, link_to, list_link, moment
 from .mixins import may_view
 from .pages import PageAdmin
 from .standstill import standstill
@@ -38,8 +36,6 @@ SENT_AGAIN: dict[str, tuple[SentModel, str]] = {
     "listmembership": (ListMembership, "blueshift_sync.push_listmembership"),
     "customerremoval": (CustomerRemoval, "blueshift_sync.approve_customerremoval"),
 }
-#: What is needed of the rows that stand for their cause.
-COLUMNS = ("error_code", "error_message", "error_cause", "failed_at")
 
 
 @admin.register(FailuresByCause)
@@ -82,7 +78,7 @@ class FailuresByCauseAdmin(PageAdmin):
             "page_url": _address(),
             "question": _question(model, count),
             "can_be_sent": count > 0,
-            "problem": _cause(example.error_code, example.error_message) if example else "",
+            "problem": cause_cell(example.error_code, example.error_message) if example else "",
             "is_read_anew": model is not CustomerRemoval,
             "stays": example is not None and example.error_code in SyncState.UNSENDABLE_CODES,
             "duration": _duration(model, count),
@@ -106,11 +102,10 @@ def _tables(request: HttpRequest) -> Iterator[Table]:
     }
     for kind, (model, permission) in SENT_AGAIN.items():
         if may_view(request, model):
-            rows = _rows(model)
             yield _table(
                 titles[model],
                 model,
-                groups_of(model, rows),
+                groups_of(model, told_by(model)),
                 kind=kind if request.user.has_perm(permission) else "",
             )
     if may_view(request, RecordResult):
@@ -118,14 +113,6 @@ def _tables(request: HttpRequest) -> Iterator[Table]:
             "code", "message", "error_cause", "identifier", "call__started_at"
         )
         yield _table(_("Rejections on record, put right since or not"), RecordResult, groups_of(RecordResult, results))
-
-
-def _rows(model: SentModel) -> QuerySet[Any]:
-    if model is ListMembership:
-        names = ("customer__customer_id", "customer__email", "customer_list__name", "customer_list__list_id")
-        return ListMembership.objects.select_related("customer", "customer_list").only(*COLUMNS, *names)
-    named_by = ("customer_id", "email") if model is Customer else ("kind", "identifier")
-    return model._default_manager.only(*COLUMNS, *named_by)
 
 
 def _table(title: str, model: type[Model], found: Groups, *, kind: str = "") -> Table:
@@ -149,7 +136,7 @@ def _row(model: type[Model], group: Group, kind: str) -> list[Any]:
         code, message = group.last.error_code, group.last.error_message
         first, last, example = group.first.failed_at, group.last.failed_at, link(group.last)
     cells = [
-        _cause(code, message),
+        cause_cell(code, message),
         list_link(_counted(group.count), model, error_cause__exact=group.cause),
         moment(first),
         moment(last),
@@ -159,20 +146,6 @@ def _row(model: type[Model], group: Group, kind: str) -> list[Any]:
         address = reverse(f"admin:{SEND}", args=[kind, group.cause])
         cells.append(format_html('<a class="button bsync-button" href="{}">{}</a>', address, _send_label(group.count)))
     return cells
-
-
-def _cause(code: str, message: str) -> SafeString:
-    """The code and what was said, what that means and what to do."""
-    explanation = explain(code)
-    return format_html(
-        '<span class="bsync-cause"><code>{}</code> <span class="bsync-said">{}</span>'
-        '<span class="bsync-second">{}</span><span class="bsync-second"><strong>{}</strong> {}</span></span>',
-        code,
-        message,
-        explanation.meaning,
-        _("What to do:"),
-        explanation.advice,
-    )
 
 
 def _counted(count: int) -> str:

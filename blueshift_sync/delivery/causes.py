@@ -57,6 +57,16 @@ def of_cause(rows: QuerySet[Any], cause: str) -> QuerySet[Any]:
     return rows.filter(HAS_CAUSE, error_cause=cause)
 
 
+def told_by(model: SentModel) -> QuerySet[Any]:
+    """The rows of `model`, with no more than is needed to name one of them and to say what went wrong."""
+    columns = ("error_code", "error_message", "error_cause", "failed_at")
+    if model is ListMembership:
+        names = ("customer__customer_id", "customer__email", "customer_list__name", "customer_list__list_id")
+        return ListMembership.objects.select_related("customer", "customer_list").only(*columns, *names)
+    named_by = ("customer_id", "email") if model is Customer else ("kind", "identifier")
+    return model._default_manager.only(*columns, *named_by)
+
+
 def groups_of(model: type[Any], rows: QuerySet[Any]) -> Groups:
     """By what went wrong, the rows of `model`, which is one that has causes. Takes three queries.
 
@@ -145,7 +155,7 @@ def failed_in_run(run: SyncRun, models: Iterable[SentModel]) -> tuple[list[Faile
         for pk, cause in looked_at:
             pks_of.setdefault(cause, []).append(pk)
         is_all &= sum(map(len, pks_of.values())) <= OF_A_RUN
-        examples: Mapping[int, Any] = model._default_manager.in_bulk([pks[0] for pks in pks_of.values()][:CAUSES_SHOWN])
+        examples: Mapping[int, Any] = told_by(model).in_bulk([pks[0] for pks in pks_of.values()][:CAUSES_SHOWN])
         found += [
             FailedInRun(model, cause, len(pks), examples[pks[0]]) for cause, pks in pks_of.items() if pks[0] in examples
         ]

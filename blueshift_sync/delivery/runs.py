@@ -15,11 +15,14 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from ..conf import app_settings
-from ..models import Customer, CustomerRemoval, ListMembership, SyncRun, SyncState
+from ..models import ApiCall, Customer, CustomerRemoval, ListMembership, SyncRun, SyncState
 from ..models.state import failure
 from ..signals import run_finished
 from .locks import gives_way
 
+#: Calls by which the pace of a run is told, and how old they may be.
+PACE_CALLS = 100
+PACE_TIME = timedelta(minutes=2)
 #: Rows changed in one statement.
 SLICE = 1000
 #: The columns of a record that waits for nothing.
@@ -53,10 +56,22 @@ def waiting_in(run: SyncRun) -> int:
     return sum(waiting_by_model(run).values())
 
 
-def waiting_by_model(run: SyncRun) -> dict[SentModel, int]:
-    """As `waiting_in`, for each model."""
+def waiting_by_model(run: SyncRun, *, at_most: int | None = None) -> dict[SentModel, int]:
+    """As `waiting_in`, for each model; counted no further than `at_most`."""
     unsent = [SyncState.State.PENDING, SyncState.State.SENDING]
-    return {model: model._default_manager.filter(run=run, state__in=unsent).count() for model in models_of(run)}
+    waiting = {model: model._default_manager.filter(run=run, state__in=unsent).order_by() for model in models_of(run)}
+    return {model: rows[:at_most].count() for model, rows in waiting.items()}
+
+
+def pace_of(run: SyncRun) -> float:
+    """Records of the run a second, in its latest calls; 0 where none was made of late."""
+    now = timezone.now()
+    calls = run.calls.exclude(state=ApiCall.State.OPEN).order_by("-id").values_list("started_at", "record_count")
+    recent = [call for call in calls[:PACE_CALLS] if now - call[0] < PACE_TIME]
+    if not recent:
+        return 0.0
+    seconds = (now - min(started_at for started_at, _records in recent)).total_seconds()
+    return float(sum(records for _started_at, records in recent) / max(seconds, 1.0))
 
 
 def note_calls(calls_of_runs: Mapping[int, int]) -> None:

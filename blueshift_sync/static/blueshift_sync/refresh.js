@@ -16,8 +16,9 @@
     let timer = null;
     let isLoading = false;
 
+    // What isn't marked any more has come to its end: nothing of it changes.
     function isWanted() {
-        return document.visibilityState === "visible" && button.getAttribute("aria-pressed") === "false";
+        return live.hasAttribute("data-bsync-live") && document.visibilityState === "visible" && button.getAttribute("aria-pressed") === "false";
     }
 
     function schedule(delay) {
@@ -48,6 +49,7 @@
                 bringUpToDate(live, fresh);
             }
             pause = interval;
+            controls.hidden = !live.hasAttribute("data-bsync-live");
             say("");
         } catch {
             pause = Math.min(LONGEST_PAUSE, pause * 2);
