@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Case, Count, IntegerField, Q, Value, When
-from django.http import HttpRequest
+from django.core.exceptions import PermissionDenied
+from django.db.models import Case, Count, IntegerField, Q, QuerySet, Value, When
+from django.forms import Script
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import URLPattern, path, reverse
+from django.utils.formats import number_format
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from ..conf import app_settings
+from ..delivery.attempts import Attempts, attempts_at, carried_by
 from ..models import ApiCall, Customer, ListMembership, RecordResult, SyncRun
 from .bulk_actions import ResendAdmin
 from .changelists import NOTHING, CauseFilter, LargeListAdmin, LinkedFilter, by_number
@@ -22,7 +30,6 @@ from .display import (
     badge,
     call_badge,
     facts,
-    indented_body,
     indented_json,
     is_asynchronous,
     link,
@@ -37,11 +44,14 @@ from .display import (
 from .erasure import erased_by, erased_in
 from .mixins import CALL_BODIES, ObjectPageAdmin, ReadOnlyAdmin, may_view
 from .standstill import KeyCheckAdmin, StandstillNotice
+from .wire import BODY_FILE, Body, bodies_of, coloured, curl, masked
 
 #: Records that a call's page shows: as many as Blueshift takes in one call.
 RECORDS_SHOWN = 500
 #: Rows that a search by something else than a row's own number looks at.
 SEARCH_LIMIT = 200
+BODY = "blueshift_sync_apicall_body"
+SIDES = ("request", "response")
 #: What an operator looks for first stands first.
 OUTCOME_ORDER = (
     RecordResult.Outcome.REJECTED,
@@ -53,13 +63,16 @@ OUTCOME_ORDER = (
 
 @dataclass(frozen=True)
 class Message:
-    """One side of a call as its page shows it. `note` says why there is no body."""
+    """One side of a call as its page shows it. `note` says why there is no body, `cut` that this isn't all of it."""
 
+    name: str
     title: str
-    headers: Iterable[tuple[str, Any]]
-    indented: str
-    raw: str
-    note: str
+    headers: list[tuple[str, Any]]
+    coloured: str = ""
+    raw: str = ""
+    note: str = ""
+    cut: str = ""
+    whole_url: str = ""
 
 
 @admin.register(ApiCall)
@@ -128,10 +141,34 @@ class ApiCallAdmin(KeyCheckAdmin, StandstillNotice, ResendAdmin, ReadOnlyAdmin, 
     def search(self, term: str) -> Q:
         return by_number(term) | Q(request_id=term)
 
+    class Media:
+        js = [Script("blueshift_sync/copy.js", defer=True)]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ApiCall]:
+        """Without the bodies, which may be large, and are read for those only who may see them."""
+        return super().get_queryset(request).defer("request_body", "response_body")
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.body)
+        return [path("<int:pk>/body/<str:side>/", view, name=BODY), *super().get_urls()]
+
+    def body(self, request: HttpRequest, pk: int, side: str) -> HttpResponse:
+        """The whole body of one side of a call, as text and nothing else."""
+        if not (self.has_view_permission(request) and _may_read_bodies(request)):
+            raise PermissionDenied
+        if side not in SIDES:
+            raise Http404
+        text = get_object_or_404(ApiCall.objects.values_list(f"{side}_body", flat=True), pk=pk)
+        name = f'inline; filename="call-{pk}-{side}.txt"'
+        headers = {"Content-Disposition": name, "X-Content-Type-Options": "nosniff"}
+        return HttpResponse(text, content_type="text/plain; charset=utf-8", headers=headers)
+
     def page_action_names(self, row: ApiCall) -> tuple[str, ...]:
         return ("resend",) if row.record_count else ()
 
     def page_context(self, request: HttpRequest, obj: ApiCall) -> dict[str, Any]:
+        bodies = bodies_of(obj) if _may_read_bodies(request) else (None, None)
+        attempts = _attempts(obj) if may_view(request, RecordResult) else None
         return {
             "page_actions": self.page_actions(request, obj),
             "notice": _what_the_state_means(obj),
@@ -145,15 +182,20 @@ class ApiCallAdmin(KeyCheckAdmin, StandstillNotice, ResendAdmin, ReadOnlyAdmin, 
                 (_("Started"), moment(obj.started_at)),
                 (_("Duration"), milliseconds(obj.duration_ms)),
                 (_("Records"), self.records(obj) if obj.record_count else ""),
-                (_("Attempt"), obj.attempt),
-                (_("Request ID"), obj.request_id),
+                (_("Attempt"), _attempt(obj, attempts)),
+                (_("Request ID (x-request-id)"), obj.request_id),
                 (_("Run"), numbered_link(obj.run)),
                 (_("Customer list"), link(obj.customer_list)),
                 (_("Job"), obj.job_id),
                 (_("Erased"), erased_in(obj)),
             ),
-            "messages_sent": [_request(request, obj), _response(request, obj)],
-            "tables": [_records(obj)] if may_view(request, RecordResult) else [],
+            "messages_sent": [
+                _message(obj, "request", _("Request"), bodies[0]),
+                _message(obj, "response", _("Response"), bodies[1]),
+            ],
+            "curl": curl(obj, _body_to_send(obj, bodies[0])),
+            "curl_note": _curl_note(obj, bodies[0]),
+            "tables": [*_tables(request, obj, attempts)],
         }
 
 
@@ -276,46 +318,140 @@ def _what_the_state_means(call: ApiCall) -> str:
 # Request and response
 
 
-def _request(request: HttpRequest, call: ApiCall) -> Message:
-    return _message(_("Request"), call.request_headers, call.request_body, _why_no_body(request, call))
+def _may_read_bodies(request: HttpRequest) -> bool:
+    return request.user.has_perm("blueshift_sync.view_apicall_body")
 
 
-def _response(request: HttpRequest, call: ApiCall) -> Message:
-    note = _why_no_body(request, call)
-    if call.status_code is None and not call.response_body:
-        note = _("No answer has been recorded.")
-    return _message(_("Response"), call.response_headers, call.response_body, note)
+def _message(call: ApiCall, side: str, title: str, body: Body | None) -> Message:
+    """`body` None: the user may not read it."""
+    headers = masked(getattr(call, f"{side}_headers"))
+    note = _why_no_body(call, side, body)
+    if body is None or note:
+        return Message(side, title, headers, note=note)
+    cut = ""
+    if body.is_cut:
+        text = _("These are the first %(shown)s of its %(length)s characters.")
+        cut = text % {"shown": _number(len(body.text)), "length": _number(body.length)}
+    address = reverse(f"admin:{BODY}", args=[call.pk, side])
+    return Message(side, title, headers, coloured(body), body.text, cut=cut, whole_url=address)
 
 
-def _why_no_body(request: HttpRequest, call: ApiCall) -> str:
-    if not request.user.has_perm("blueshift_sync.view_apicall_body"):
+def _why_no_body(call: ApiCall, side: str, body: Body | None) -> str:
+    if side == "response" and call.status_code is None and not (body and body.length):
+        return _("No answer has been recorded.")
+    if body is None:
         return _("To read bodies you need the permission “Can read request and response bodies”.")
+    if body.length:
+        return ""
     if call.bodies_emptied_at is not None:
         text = _("The body was emptied on %(date)s: BLUESHIFT_SYNC[“BODY_RETENTION_DAYS”] says how long it is kept.")
         return text % {"date": f"{call.bodies_emptied_at:%Y-%m-%d}"}
-    return ""
+    if side == "request" and not _has_a_body(call):
+        return _("A request of this kind has no body.")
+    return _("The body is empty.")
 
 
-def _message(title: str, headers: Any, body: str, note: str) -> Message:
-    shown = "" if note else body
-    return Message(
-        title=title,
-        headers=list(headers.items()) if isinstance(headers, dict) else [],
-        indented=indented_body(shown),
-        raw=shown,
-        note=note or ("" if body else _("The body is empty.")),
-    )
+def _has_a_body(call: ApiCall) -> bool:
+    return call.method != "GET"
+
+
+def _body_to_send(call: ApiCall, body: Body | None) -> Body | None:
+    """What the command is to send; None where that isn't there."""
+    if not _has_a_body(call):
+        return Body("", 0)
+    return body if body and body.length else None
+
+
+def _curl_note(call: ApiCall, body: Body | None) -> str:
+    """What has to be known to run the command."""
+    if not _has_a_body(call):
+        return _("Set BLUESHIFT_API_KEY to the User API key before.")
+    if body is None or body.is_cut or not body.length:
+        text = _(
+            "Set BLUESHIFT_API_KEY to the User API key before, and put the body into %(file)s: it isn't part of the "
+            "command, as it is too long, not kept any more, or not for you to read."
+        )
+        return text % {"file": BODY_FILE}
+    text = _("Set BLUESHIFT_API_KEY to the User API key before. The command sends the records again as they were then.")
+    masking = _("The fields that BLUESHIFT_SYNC[“REDACT”] names are masked in it, and would be sent so.")
+    return f"{text} {masking}" if app_settings().REDACT else text
+
+
+def _number(number: int) -> str:
+    return number_format(number, force_grouping=True)
 
 
 # Records
 
 
-def _records(call: ApiCall) -> Table:
-    order = Case(
+def _tables(request: HttpRequest, call: ApiCall, attempts: Attempts | None) -> Iterator[Table]:
+    carried = carried_by(call)
+    if carried is not None and may_view(request, carried.model):
+        yield _on_their_way(carried)
+    if may_view(request, RecordResult):
+        yield _records(call)
+    if attempts is not None:
+        yield _others(call, attempts)
+
+
+def _on_their_way(records: QuerySet[Any]) -> Table:
+    """What an open call carries: there are no results of it yet."""
+    return Table(
+        title=_("Records on their way"),
+        headings=[_("Record"), _("Version being sent"), _("Attempt")],
+        rows=[[link(row), row.claimed_version, 1 + row.attempts] for row in records.order_by("pk")[:RECORDS_SHOWN]],
+        empty=_("None any more: the call has just come to its end, or its records were given to another one."),
+    )
+
+
+def _attempts(call: ApiCall) -> Attempts | None:
+    """Of the record of which an operator wants to know first."""
+    result = call.results.select_related("call").defer("details").order_by(_by_outcome(), "position").first()
+    return attempts_at(result) if result else None
+
+
+def _attempt(call: ApiCall, attempts: Attempts | None) -> str:
+    if attempts is None:
+        return str(call.attempt)
+    text = _("%(number)s of %(total)s") if attempts.is_all else _("%(number)s of %(total)s that are looked at")
+    return text % {"number": attempts.number, "total": len(attempts.results)}
+
+
+def _others(call: ApiCall, attempts: Attempts) -> Table:
+    example = format_html(
+        _("By the example of {record}, version {version}."),
+        record=_linked_record(attempts.result),
+        version=attempts.result.version,
+    )
+    return Table(
+        title=_("Attempts to send the same"),
+        headings=[_("Call"), _("Started"), _("State of the call"), _("Outcome"), _("Error")],
+        rows=[
+            [
+                _("#%(number)s, this one") % {"number": call.pk}
+                if each.call_id == call.pk
+                else numbered_link(each.call),
+                moment(each.call.started_at),
+                call_badge(each.call),
+                _outcome_badge(each),
+                problem(each.code, each.message),
+            ]
+            for each in attempts.results
+        ],
+        summary=[example],
+        empty="",
+    )
+
+
+def _by_outcome() -> Case:
+    return Case(
         *(When(outcome=outcome, then=Value(place)) for place, outcome in enumerate(OUTCOME_ORDER)),
         default=Value(len(OUTCOME_ORDER)),
         output_field=IntegerField(),
     )
+
+
+def _records(call: ApiCall) -> Table:
     counts = _counts_by_outcome(call)
     return Table(
         title=_("Records in this call"),
@@ -329,7 +465,7 @@ def _records(call: ApiCall) -> Table:
                 result.message,
                 preformatted(Truncator(indented_json(result.details)).chars(2000)) if result.details else "",
             ]
-            for result in call.results.order_by(order, "position")[:RECORDS_SHOWN]
+            for result in call.results.order_by(_by_outcome(), "position")[:RECORDS_SHOWN]
         ],
         summary=[
             badge(outcome, f"{counts[outcome]} {outcome.label}") for outcome in OUTCOME_ORDER if outcome in counts

@@ -236,13 +236,5 @@ def indented_json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
-def indented_body(body: str) -> str:
-    """A body with its JSON indented; empty where it is no JSON."""
-    try:
-        return indented_json(json.loads(body))
-    except (ValueError, RecursionError):
-        return ""
-
-
 def preformatted(text: str) -> SafeString | str:
     return format_html('<pre class="bsync-pre" dir="ltr">{}</pre>', text) if text else ""

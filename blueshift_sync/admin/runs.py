@@ -228,9 +228,12 @@ def _unfinished(run: SyncRun, books: Books) -> list[list[Any]]:
     links = format_html_join(
         ", ", "{}", ((list_link(_number(count), model, run__id__exact=run.pk),) for count, model in counts)
     )
+    overtaken = _("Sent by a newer run, or no longer to be sent")
+    if run.cancel_requested_at is not None:
+        overtaken = _("Taken back, sent by a newer run, or no longer to be sent")
     return [
         [_("Waiting or being sent"), links if books.waiting else 0],
-        [_("Sent by a newer run, or no longer to be sent"), _number(books.unfinished - books.waiting)],
+        [overtaken, _number(books.unfinished - books.waiting)],
     ]
 
 

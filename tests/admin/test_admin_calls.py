@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import json
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.utils import timezone
+from django.utils.html import strip_tags
 
 from blueshift_sync.models import ApiCall, RecordResult
 from tests.factories import make_call, make_customer, make_list, make_membership, make_result, make_run
@@ -53,9 +55,12 @@ def test_the_page_sums_the_call_up(admin_client: Client) -> None:
 
 def test_bodies_are_shown_indented_and_as_they_were(admin_client: Client) -> None:
     call = make_call(request_body='{"customers":[{"firstname":"Zoë"}]}')
-    page = admin_client.get(page_url(call)).content.decode()
+    response = admin_client.get(page_url(call))
+    page = response.content.decode()
     indented = json.dumps({"customers": [{"firstname": "Zoë"}]}, indent=2, ensure_ascii=False)
-    assert indented.replace('"', "&quot;") in page
+    shown = html.unescape(strip_tags(response.context["messages_sent"][0].coloured))
+    assert shown == indented
+    assert response.context["messages_sent"][0].coloured in page
     assert "{&quot;customers&quot;:[{&quot;firstname&quot;:&quot;Zoë&quot;}]}" in page.partition("<details>")[2]
 
 
