@@ -10,30 +10,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from django.contrib import admin
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from .found import VIEWS, Rows, crawl, parameters_of, view_at
-from .pages import MODELS, list_url
+from .addresses import addresses
 from .rows import make_many_more, make_one_of_each
 
 STORED = Path(__file__).with_name("query_counts.json")
 FEW, MANY = 1, 12
-
-
-def addresses(client: Client, rows: Rows) -> dict[str, str]:
-    """An address of each view, of each list with each of its filters, and of each search, by a name to store."""
-    found = {str(view): view.address(rows, client) for view in VIEWS}
-    for address in crawl(client):
-        view, parameters = view_at(address), parameters_of(address)
-        if view is not None and not view.parameters and parameters:
-            found.setdefault(f"{view}?{'&'.join(sorted(parameters))}", address)
-    for model in MODELS:
-        if admin.site.get_model_admin(model).search_fields:
-            found[f"blueshift_sync/{model._meta.model_name}?q"] = f"{list_url(model)}?q=customer"
-    return found
 
 
 def queries_of(client: Client, address: str) -> list[str]:
