@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+from django.apps import apps
 from django.db import connection
 from django.db.models import Model
 
+from blueshift_sync.delivery.figures import keep_figures
 from blueshift_sync.models import (
     ApiCall,
     AttributeType,
@@ -26,6 +28,8 @@ LISTS, ATTRIBUTES = 60, 60
 #: Rows of each table for a customer; a page shows up to 50, so a thousand customers fill every page.
 CALLS_PER_CUSTOMER, RESULTS_PER_CALL = 0.1, 50
 RUNS_PER_CUSTOMER = REMOVALS_PER_CUSTOMER = 0.06
+#: After so many the sums of 40 days of calls are complete.
+SWEEPS = 40
 BIG = (Customer, ListMembership, ApiCall, RecordResult, SyncRun, CustomerRemoval)
 
 #: Of a hundred records: 86 in step, and as many of the others as an operator has to look for on a bad day.
@@ -47,11 +51,14 @@ BODY = (
 
 def fill(customers: int) -> None:
     """Empties the tables, and writes so many customers with what belongs to them. The same for the same number."""
+    tables = [model for model in apps.get_app_config("blueshift_sync").get_models() if not model._meta.proxy]
     with connection.cursor() as cursor, _without_checks(cursor):
-        cursor.execute(f"TRUNCATE {', '.join(_table(model) for model in (*BIG, CustomerList, AttributeType))} CASCADE")
+        cursor.execute(f"TRUNCATE {', '.join(_table(model) for model in tables)} CASCADE")
         _write(cursor, customers)
+    for _ in range(SWEEPS):
+        keep_figures()
     with connection.cursor() as cursor:
-        for model in (*BIG, CustomerList, AttributeType):
+        for model in tables:
             cursor.execute(f"VACUUM ANALYZE {_table(model)}")
 
 
