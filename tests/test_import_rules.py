@@ -22,7 +22,7 @@ LAYERS = [
 ]
 MODULES = {"__init__", "apps", "conf", "checks", "exceptions", "services", "signals", "tasks", "cron"}
 FOLDERS = {"client", "models", "sources", "delivery", "admin", "api", "management", "migrations", "testing"}
-DATA = {"templates", "static"}
+DATA = {"templates", "static", "locale"}
 
 
 def lint_imports(configuration: Path) -> subprocess.CompletedProcess[str]:

@@ -17,6 +17,8 @@ NEEDED = {
     "blueshift_sync/static/blueshift_sync/admin.css",
     "blueshift_sync/templates/blueshift_sync/admin/call.html",
     "blueshift_sync/testing/plugin.py",
+    "blueshift_sync/locale/de/LC_MESSAGES/django.mo",
+    "blueshift_sync/locale/fr/LC_MESSAGES/django.mo",
 }
 
 
