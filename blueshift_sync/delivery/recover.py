@@ -22,6 +22,7 @@ from django.utils import timezone
 
 from ..conf import app_settings
 from ..models import ApiCall, Customer, CustomerRemoval, ListMembership, RecordResult, SyncState
+from ..models.causes import cause_of
 from ..signals import records_failed
 from .audit import RESULT_COLUMNS, links_of
 from .claim import RELEASED, next_state
@@ -101,6 +102,7 @@ def _give_up(rows: QuerySet[Any], record: Any) -> int:
             f"The worker ended while it was sending this record alone, at attempt {record.attempts + 1}, the last one. "
             "Its log may say why: too little memory for a very large record, for one. A push tries again."
         ),
+        error_cause=cause_of(WORKER_DIED, ""),
         attempts=F("attempts") + 1,
         due_at=None,
         waiting_since=None,
@@ -145,7 +147,7 @@ def _close_unknown(call: ApiCall, records: Sequence[Any]) -> None:
 
 def _results(call: ApiCall, records: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
     """One for each record that the call carried, as far as that can be known: its request names even deleted ones."""
-    outcome: tuple[Any, ...] = (RecordResult.Outcome.UNKNOWN.value, WORKER_DIED, WHAT_HAPPENED, {})
+    outcome: tuple[Any, ...] = (RecordResult.Outcome.UNKNOWN.value, WORKER_DIED, WHAT_HAPPENED, "", {})
     for position, (record, identifier) in enumerate(_carried(call, records)):
         customer, membership = links_of(record) if record is not None else (None, None)
         version = record.claimed_version if record is not None else 0

@@ -71,6 +71,6 @@ def test_masks_make_no_answer_longer_than_that(answered: Any, settings: Any) -> 
 def test_results_with_long_messages_are_written_by_several_statements() -> None:
     call = make_call()
     message = "漢" * 1000
-    rows = [(call.pk, None, None, number, "", 1, "RETRY", "", message, {}) for number in range(6000)]
+    rows = [(call.pk, None, None, number, "", 1, "RETRY", "", message, "", {}) for number in range(6000)]
     insert_rows(RecordResult, RESULT_COLUMNS, rows)
     assert RecordResult.objects.filter(message=message).count() == 6000
