@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from math import ceil
 from typing import Any
 
@@ -33,27 +34,27 @@ class Work:
         self._own_runs: dict[SyncRun.Kind, int] = {}
 
     def take(self, calls: int, *, is_urgent: bool) -> list[Batch]:
-        """Batches for up to so many calls, shared out among the kinds of work.
+        """Batches for up to so many calls, shared out among the kinds of work, which go by turns.
 
         `is_urgent`: there is no other work, so every kind is asked.
         """
         now = time.monotonic()
         asked = [kind for kind in self._kinds if is_urgent or self._idle_until.get(kind, now) <= now]
-        served: list[Take] = []
-        taken: list[Batch] = []
+        taken: dict[Take, list[Batch]] = {}
+        left = calls
         for number, kind in enumerate(asked):
-            share = ceil((calls - len(taken)) / (len(asked) - number))
+            share = ceil(left / (len(asked) - number))
             if share == 0:
                 break
             batches = kind(share)
             if batches:
-                served.append(kind)
+                taken[kind] = batches
             else:
                 self._idle_until[kind] = now + IDLE
-            taken += batches
+            left -= len(batches)
         # Whoever had nothing keeps its place; of the others the one that was first, and got most, is last.
-        self._kinds = [*(kind for kind in self._kinds if kind not in served), *reversed(served)]
-        return taken
+        self._kinds = [*(kind for kind in self._kinds if kind not in taken), *reversed(taken)]
+        return [batch for turns in zip_longest(*taken.values()) for batch in turns if batch is not None]
 
     def owns(self, run_id: int | None) -> bool:
         """Whether this is a run of this drain's own, which ends with it."""
