@@ -146,9 +146,12 @@ class WaitsFor(admin.SimpleListFilter):
         return [(self.ITS_TURN, _("Its turn")), (self.SOMETHING_ELSE, _("Something else"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(self.condition())
+
+    def condition(self) -> Q:
+        """What was chosen; of everything, if nothing was."""
         groups = {self.ITS_TURN: GROUPS["waiting"], self.SOMETHING_ELSE: GROUPS["parked"]}
-        group = groups.get(self.value() or "")
-        return queryset if group is None else queryset.filter(group)
+        return groups.get(self.value() or "", Q())
 
 
 class CauseFilter(LinkedFilter):

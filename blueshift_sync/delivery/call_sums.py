@@ -137,7 +137,7 @@ def sum_up_calls(now: datetime) -> None:
         if begin is None or begin + PERIOD + wait > now:
             return
         _sum_up(begin)
-        CallSum.objects.using(mirror()).filter(starts_at__lt=now - KEPT).delete()
+        CallSum.objects.using(mirror()).filter(starts_at__lt=now - KEPT - PERIOD).delete()
 
 
 def _next_period(now: datetime) -> datetime | None:

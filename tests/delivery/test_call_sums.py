@@ -93,6 +93,15 @@ def test_old_sums_go_and_calls_older_than_that_are_left_out() -> None:
     assert [row.starts_at > NOW - timedelta(days=3) for row in CallSum.objects.all()] == [True]
 
 
+def test_the_first_sums_of_a_site_with_older_calls_stay() -> None:
+    make_calls(*(call_sums.KEPT + minutes * timedelta(minutes=1) for minutes in range(-60, 60, 2)))
+    sum_up_calls(NOW)
+    assert CallSum.objects.count() == 5
+    rows = list(CallSum.objects.values())
+    sum_up_calls(NOW)
+    assert list(CallSum.objects.values()) == rows
+
+
 def test_a_long_lease_doesnt_keep_calls_out_of_every_chart(settings: Any) -> None:
     settings.BLUESHIFT_SYNC = {**settings.BLUESHIFT_SYNC, "LEASE_SECONDS": 10**9}
     make_calls(*(timedelta(minutes=minutes) for minutes in range(0, 120, 5)))
