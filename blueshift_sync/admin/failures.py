@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from .. import services
 from ..client.limits import LIST_MEMBERS_PER_CALL
 from ..conf import app_settings
-from ..delivery.causes import COUNTED, Group, Groups, groups_of, of_cause, told_by
+from ..delivery.causes import Group, Groups, groups_of, of_cause, told_by
 from ..delivery.runs import SentModel
 from ..models import Customer, CustomerRemoval, FailuresByCause, ListMembership, RecordResult, SyncRun, SyncState
 from .actions import tell_sending, telling_errors
@@ -137,26 +137,36 @@ def _row(model: type[Model], group: Group, kind: str) -> list[Any]:
         first, last, example = group.first.failed_at, group.last.failed_at, link(group.last)
     cells = [
         cause_cell(code, message),
-        list_link(_counted(group.count), model, error_cause__exact=group.cause),
+        list_link(_counted(group), model, error_cause__exact=group.cause),
         moment(first),
         moment(last),
         example,
     ]
     if kind:
         address = reverse(f"admin:{SEND}", args=[kind, group.cause])
-        cells.append(format_html('<a class="button bsync-button" href="{}">{}</a>', address, _send_label(group.count)))
+        cells.append(
+            format_html(
+                '<a class="button bsync-button" href="{}">{}</a>',
+                address,
+                _send_label(group.count, is_more=group.is_more),
+            )
+        )
     return cells
 
 
-def _counted(count: int) -> str:
-    if count > COUNTED:
-        return _("more than %(number)s") % {"number": number_format(COUNTED, force_grouping=True)}
-    return number_format(count, force_grouping=True)
-
-
-def _send_label(count: int) -> str:
+def _send_label(count: int, *, is_more: bool = False) -> str:
+    if is_more:
+        return _("Send all of them again")
     text = ngettext("Send it again", "Send these %(count)s again", count)
-    return text % {"count": _counted(count)}
+    return text % {"count": _number(count)}
+
+
+def _counted(group: Group) -> str:
+    return _("more than %(number)s") % {"number": _number(group.count)} if group.is_more else _number(group.count)
+
+
+def _number(number: int) -> str:
+    return number_format(number, force_grouping=True)
 
 
 # Before it is sent

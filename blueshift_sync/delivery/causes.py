@@ -6,7 +6,7 @@ and counts no further than it is worth. Nothing of it grows with the tables.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +20,9 @@ from .runs import SentModel
 #: Causes that are looked at, and those of them that happened last, which are counted.
 CAUSES_FOUND = 200
 CAUSES_SHOWN = 40
-#: Rows of one cause that are counted.
+#: Rows of one cause that are counted, and of all causes together, so that many large ones take no longer than one.
 COUNTED = 10_000
+COUNTED_IN_ALL = 20_000
 #: Failed records of one run that are looked at.
 OF_A_RUN = 5_000
 
@@ -36,10 +37,11 @@ _ORDERS: dict[type[Any], tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Group:
-    """The rows of one cause: how many, at most one more than `COUNTED`, and the first and the last of them."""
+    """The rows of one cause: how many, or more than that, and the first and the last of them."""
 
     cause: str
     count: int
+    is_more: bool
     first: Any
     last: Any
 
@@ -81,14 +83,20 @@ def groups_of(model: type[Any], rows: QuerySet[Any]) -> Groups:
         if first in by_pk and last in by_pk and by_pk[last].error_cause == cause
     ]
     found.sort(key=lambda each: _place(each[2]), reverse=True)
-    counts = _counts(model, [cause for cause, *_ in found[:CAUSES_SHOWN]])
-    groups = [Group(cause, counts[cause], first, last) for cause, first, last in found if cause in counts]
+    found_last = found[:CAUSES_SHOWN]
+    limit = min(COUNTED, COUNTED_IN_ALL // max(1, len(found_last)))
+    counts = _counts(model, [cause for cause, *_ in found_last], limit)
+    groups = [
+        Group(cause, min(counts[cause], limit), counts[cause] > limit, first, last)
+        for cause, first, last in found_last
+        if counts[cause]
+    ]
     return Groups(groups, is_all=len(ends) < CAUSES_FOUND and len(found) <= CAUSES_SHOWN)
 
 
 def _place(row: Any) -> tuple[Any, ...]:
     failed_at = getattr(row, "failed_at", None)
-    return (failed_at is not None, failed_at, row.pk) if failed_at else (False, row.pk)
+    return (True, failed_at, row.pk) if failed_at else (False, row.pk)
 
 
 def _ends(model: type[Any]) -> dict[str, tuple[int, int]]:
@@ -110,12 +118,12 @@ def _ends(model: type[Any]) -> dict[str, tuple[int, int]]:
     return {cause: (first, last) for cause, first, last in _rows(model, sql, []) if first is not None}
 
 
-def _counts(model: type[Any], causes: Iterable[str]) -> dict[str, int]:
+def _counts(model: type[Any], causes: Sequence[str], limit: int) -> dict[str, int]:
+    """How many rows there are of each cause; one more than `limit` where there are more."""
     table = connections[router.db_for_read(model)].ops.quote_name(model._meta.db_table)
-    causes = list(causes)
     if not causes:
         return {}
-    rows = f"SELECT 1 AS one FROM {table} WHERE error_cause > '' AND error_cause = %s LIMIT {COUNTED + 1}"  # noqa: S608
+    rows = f"SELECT 1 AS one FROM {table} WHERE error_cause > '' AND error_cause = %s LIMIT {limit + 1}"  # noqa: S608
     each = f"SELECT %s AS cause, COUNT(*) AS counted FROM ({rows}) AS counted_rows"  # noqa: S608
     parameters = [parameter for cause in causes for parameter in (cause, cause)]
     return dict(_rows(model, " UNION ALL ".join([each] * len(causes)), parameters))

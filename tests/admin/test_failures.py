@@ -234,10 +234,23 @@ def test_with_too_many_causes_the_page_says_so(admin_client: Client, monkeypatch
 
 def test_counting_ends_somewhere(admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(causes, "COUNTED", 2)
-    monkeypatch.setattr("blueshift_sync.admin.failures.COUNTED", 2)
     row, *_ = [fail() for _ in range(4)]
-    assert "Send these more than 2 again" in text_of(admin_client.get(PAGE))
-    assert "4 customers" in text_of(admin_client.get(send_url("customer", row)))
+    text = text_of(admin_client.get(PAGE))
+    assert "more than 2" in text
+    assert "Send all of them again" in text
+    confirmation = text_of(admin_client.get(send_url("customer", row)))
+    assert "4 customers" in confirmation
+    assert "Send these 4 again" in confirmation
+
+
+def test_many_large_causes_are_counted_no_longer_than_one(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(causes, "COUNTED_IN_ALL", 4)
+    for message in ("Name is bad", "Phone is bad"):
+        for _ in range(3):
+            fail(message=message)
+    assert text_of(admin_client.get(PAGE)).count("more than 2") == 2
 
 
 def test_it_is_in_the_menu_for_who_may_see_any_of_it(login: Login) -> None:
