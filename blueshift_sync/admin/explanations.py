@@ -59,6 +59,10 @@ EXPLANATIONS: dict[str, Explanation] = {
         _("Give one of them another ID, or delete one. The other is then read again by itself."),
     ),
     "excluded": Explanation(_("The source leaves this customer out."), _NOTHING),
+    "excluded_by_operator": Explanation(
+        _("Somebody excluded this record in the admin."), _("Include it there should it be sent after all.")
+    ),
+    "erased": Explanation(_("Somebody had this customer's personal data erased; it isn't sent any more."), _NOTHING),
     "source_deleted": Explanation(_("The object on the site was deleted; it isn't sent any more."), _NOTHING),
     "cancelled": Explanation(
         _("Somebody cancelled the run before this was sent."),
