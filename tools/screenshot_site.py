@@ -6,17 +6,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import django_rq
+from django.apps import apps
 from django.conf import settings
+from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.contrib.staticfiles.handlers import StaticFilesHandler
 from django.core.management import call_command
 from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
 from django.core.wsgi import get_wsgi_application
+from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
+from django.utils.text import slugify
 
 from blueshift_sync.delivery.drain import drain
-from blueshift_sync.models import ApiCall
+from blueshift_sync.delivery.figures import keep_figures
+from blueshift_sync.models import ApiCall, Customer, SyncRun
 from project.shop.filling import fill_shop
 
 #: As many as fit into one call; one of them is such that Blueshift rejects it.
@@ -29,12 +35,38 @@ def send_shop() -> None:
     call_command("migrate", verbosity=0)
     fill_shop(CUSTOMERS)
     drain()
+    # As if a worker and the timer were running, for the overview looks for both.
+    django_rq.get_worker("default").register_birth()
+    keep_figures()
 
 
-def path_of_partial_call() -> str:
-    """The page of the call of which Blueshift took some customers and rejected others."""
-    call = ApiCall.objects.get(state=ApiCall.State.PARTIAL, endpoint=ApiCall.Endpoint.CUSTOMERS_BULK)
-    return reverse("admin:blueshift_sync_apicall_change", args=[call.pk])
+def paths() -> dict[str, str]:
+    """The path of each of the app's pages, by a name for its picture: of each model the list, and the page of a row."""
+    found: dict[str, str] = {}
+    for model in apps.get_app_config("blueshift_sync").get_models():
+        if not admin.site.is_registered(model):
+            continue
+        name = slugify(model._meta.verbose_name)
+        view = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+        if model._meta.proxy:  # a page in the menu, without rows
+            found[name] = reverse(f"{view}_changelist")
+            continue
+        found[slugify(model._meta.verbose_name_plural)] = reverse(f"{view}_changelist")
+        if row := telling_row(model):
+            found[name] = reverse(f"{view}_change", args=[row.pk])
+    return found
+
+
+def telling_row(model: type[Model]) -> Model | None:
+    """The row whose page shows most: the call, and the run, of which Blueshift took some and rejected others."""
+    rows = model._base_manager.order_by("pk")
+    if model is ApiCall:
+        return rows.get(state=ApiCall.State.PARTIAL, endpoint=ApiCall.Endpoint.CUSTOMERS_BULK)
+    if model is Customer:
+        return rows.filter(state=Customer.State.FAILED).first()
+    if model is SyncRun:
+        return rows.order_by("-rejected").first()
+    return rows.first()
 
 
 @contextmanager

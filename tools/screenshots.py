@@ -26,6 +26,8 @@ from project.embedded_redis import EmbeddedRedis, RedisUnavailableError  # noqa:
 IMAGES = ROOT / "docs" / "images"
 SCENARIO = ROOT / "project" / "demo" / "scenario.json"
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
+#: Pages of which there is a picture in the dark theme, too.
+ALSO_DARK = ("overview", "api-call")
 WIDTH, HEIGHT = 1360, 1480
 TIMEOUT_SECONDS = 120
 
@@ -44,7 +46,9 @@ def main() -> None:
         made.mkdir()
         with pages(Path(name)) as addresses:
             for picture, address in addresses.items():
-                take(chromium, address, made / picture)
+                take(chromium, address, made / f"{picture}.png")
+            for picture in ALSO_DARK:
+                take(chromium, addresses[picture], made / f"{picture}-dark.png", dark=True)
         if options.check:
             compare(made)
         else:
@@ -60,7 +64,7 @@ def find_chromium() -> str:
 
 @contextmanager
 def pages(directory: Path) -> Iterator[dict[str, str]]:
-    """Runs the demo's site in `directory`. Yields the address to be shown in each picture, by file name."""
+    """Runs the demo's site in `directory`. Yields the address to be shown in each picture, by its name."""
     with EmbeddedRedis(directory) as redis, Simulator(scenario_file=SCENARIO) as blueshift:
         os.environ.pop("BLUESHIFT_API_KEY", None)
         os.environ.update(
@@ -74,15 +78,15 @@ def pages(directory: Path) -> Iterator[dict[str, str]]:
 
         screenshot_site.send_shop()
         with screenshot_site.served() as site:
-            yield {"api-call.png": site + screenshot_site.path_of_partial_call()}
+            yield {name: site + path for name, path in screenshot_site.paths().items()}
 
 
-def take(chromium: str, address: str, picture: Path) -> None:
+def take(chromium: str, address: str, picture: Path, *, dark: bool = False) -> None:
     with TemporaryDirectory(prefix="chromium-") as profile:
         switches = [
             *("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run", "--disable-sync"),
             *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
-            *("--force-device-scale-factor=1", "--blink-settings=preferredColorScheme=1"),  # light, not dark
+            *("--force-device-scale-factor=1", f"--blink-settings=preferredColorScheme={int(not dark)}"),
             f"--user-data-dir={profile}",
             f"--window-size={WIDTH},{HEIGHT}",
             f"--screenshot={picture}",
