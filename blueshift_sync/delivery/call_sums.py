@@ -34,7 +34,7 @@ LONGEST_WAIT = timedelta(minutes=30)
 #: By so much the clocks of the workers' machines may differ.
 CLOCKS_DIFFER = timedelta(minutes=1)
 #: Periods that one sweep sums up; after days without a sweep the next ones go on.
-PERIODS_AT_ONCE = 100
+PERIODS_AT_ONCE = 20
 #: Sums are kept for longer than the longest chart shows.
 KEPT = timedelta(days=40)
 

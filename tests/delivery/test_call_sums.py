@@ -19,6 +19,11 @@ NOW = datetime(2026, 3, 29, 12, 34, 56, tzinfo=UTC)
 QUARTER = timedelta(minutes=15)
 
 
+@pytest.fixture(autouse=True)
+def _one_sweep_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(call_sums, "PERIODS_AT_ONCE", 100)
+
+
 def make_calls(*ages: timedelta, **fields: Any) -> None:
     for age in ages:
         make_call(started_at=NOW - age, **fields)
