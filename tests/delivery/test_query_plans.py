@@ -138,7 +138,7 @@ def old_audit(db: None) -> None:
     ApiCall.objects.bulk_create(calls, batch_size=2000)
     pks = ApiCall.objects.order_by("pk").values_list("pk", flat=True)
     RecordResult.objects.bulk_create([RecordResult(call_id=pk, position=0) for pk in pks], batch_size=5000)
-    runs = [SyncRun(created_at=now - timedelta(hours=number)) for number in range(3000)]
+    runs = [SyncRun(created_at=now - timedelta(seconds=20 * number)) for number in range(5000)]
     SyncRun.objects.bulk_create(runs)
     Customer.objects.bulk_create([Customer(customer_id=f"c{number}") for number in range(20_000)], batch_size=2000)
     Customer.objects.filter(customer_id="c7").update(run=run)
