@@ -123,7 +123,7 @@ def _table(title: str, model: type[Model], found: Groups, *, kind: str = "") -> 
         headings=[*headings, _("Put it right")] if kind else headings,
         rows=[_row(model, group, kind) for group in found.groups],
         empty=_("Nothing."),
-        more=None if found.is_all else format_html("{}", _("There are more causes: these are the latest ones found.")),
+        more=None if found.is_all else format_html("{}", _("There are more causes than these.")),
     )
 
 
