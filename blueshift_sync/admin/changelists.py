@@ -65,17 +65,13 @@ class SlimChangeList(ChangeList):
     def condition(self, request: HttpRequest) -> Q:
         """What the filters and the search ask of a row, for one who looks for the rows later.
 
-        A filter that isn't one of a field says it in a method `condition()`.
+        A filter that asks for anything but its parameters says it in a method `condition()`.
         """
         found: Any = self.get_filters(request)
         filters, _has_filters, remaining, *_others = found
         where = build_q_object_from_lookup_parameters(remaining)
         for each in filters:
-            if isinstance(each, admin.FieldListFilter):
-                asked: dict[str, Any] = each.used_parameters
-                where &= build_q_object_from_lookup_parameters(asked)
-            else:
-                where &= each.condition()
+            where &= each.condition() if hasattr(each, "condition") else _parameters_as_condition(each)
         term = self.query.strip()
         return where & self.model_admin.search(term) if term else where  # type: ignore[attr-defined]
 
@@ -87,6 +83,14 @@ class SlimChangeList(ChangeList):
                 yield str(each.title), str(chosen[-1])
         if term := self.query.strip():
             yield _("search"), term
+
+
+def _parameters_as_condition(each: Any) -> Q:
+    """What a filter of a field asks for by its parameters alone."""
+    if not isinstance(each, admin.FieldListFilter):
+        raise TypeError(f"{type(each).__name__} needs a method condition() that says what it asks for.")
+    asked: dict[str, Any] = each.used_parameters
+    return build_q_object_from_lookup_parameters(asked)
 
 
 class LinkedFilter(admin.FieldListFilter):
@@ -160,6 +164,10 @@ class CauseFilter(LinkedFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
         found = super().queryset(request, queryset)
         return found if found is None or not self.has_output() else found.filter(HAS_CAUSE)
+
+    def condition(self) -> Q:
+        asked = _parameters_as_condition(self)
+        return asked & HAS_CAUSE if self.has_output() else asked
 
     def _chosen(self) -> str:
         values: Any = self.used_parameters[self.parameter]
