@@ -103,7 +103,7 @@ def test_a_customer_is_found_with_what_was_sent_and_answered(
     page.locator("#content").get_by_role("link", name=re.compile(rf"#{call.pk}\b")).first.click()
     text = page.locator("#content").inner_text()
     assert '"ada@example.com"' in text
-    assert "success" in text
+    assert "Accepted" in text
     assert "200" in text
 
 
