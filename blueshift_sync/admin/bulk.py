@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -89,7 +89,7 @@ class BulkAdmin(PageActionsAdmin):
             "media": self.media,
             "label": label or self.label_of(request, action),
             "question": self.counted(count),
-            "conditions": list(self._conditions(request)),
+            "conditions": self._conditions(request),
             "consequence": consequence,
             "duration": duration(selection, count) if duration else "",
             "form": form,
@@ -117,12 +117,11 @@ class BulkAdmin(PageActionsAdmin):
         """A row as the confirmation names it."""
         return str(row)
 
-    def _conditions(self, request: HttpRequest) -> Iterable[tuple[str, str]]:
+    def _conditions(self, request: HttpRequest, **options: bool) -> list[tuple[str, str]]:
         if not is_across(request):
             return []
         changelist: Any = self.get_changelist_instance(request)
-        conditions: Iterable[tuple[str, str]] = changelist.conditions()
-        return conditions
+        return list(changelist.conditions(**options))
 
     # The history
 
@@ -136,7 +135,7 @@ class BulkAdmin(PageActionsAdmin):
         if len(rows) == 1:
             note_in_history(request, rows[0], label)
             return
-        conditions = ", ".join(f"{title}: {value}" for title, value in self._conditions(request))
+        conditions = ", ".join(f"{title}: {value}" for title, value in self._conditions(request, naming_nobody=True))
         looked_at = max((run.scope.get("looked_at", 0) for run in runs if GATHERING not in run.scope), default=None)
         count = selection.rows.count() if looked_at is None else looked_at
         text = _("%(action)s: %(rows)s") % {"action": label, "rows": self.counted(count)}

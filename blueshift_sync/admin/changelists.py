@@ -75,14 +75,20 @@ class SlimChangeList(ChangeList):
         term = self.query.strip()
         return where & self.model_admin.search(term) if term else where  # type: ignore[attr-defined]
 
-    def conditions(self) -> Iterator[tuple[str, str]]:
-        """The filters that are set, and the search, as people read them: a title and a value each."""
+    def conditions(self, *, naming_nobody: bool = False) -> Iterator[tuple[str, str]]:
+        """The filters that are set, and the search, as people read them: a title and a value each.
+
+        `naming_nobody` for what is kept when a person is erased: rows by their numbers, and not what was searched for.
+        """
         for each in self.filter_specs:
+            if naming_nobody and isinstance(each, LinkedFilter) and each.has_output():
+                yield str(each.title), each.value
+                continue
             chosen = [choice["display"] for choice in each.choices(self) if choice["selected"]]
             if each.used_parameters and chosen:
                 yield str(each.title), str(chosen[-1])
         if term := self.query.strip():
-            yield _("search"), term
+            yield _("search"), "…" if naming_nobody else term
 
 
 def _parameters_as_condition(each: Any) -> Q:
@@ -129,13 +135,17 @@ class LinkedFilter(admin.FieldListFilter):
             "display": self._chosen(),
         }
 
-    def _chosen(self) -> str:
+    @property
+    def value(self) -> str:
+        """What the link asks for, a row by its number."""
         values: Any = self.used_parameters[self.parameter]
-        value = values[-1]
+        return f"#{values[-1]}" if isinstance(self.field, ForeignKey) else str(values[-1])
+
+    def _chosen(self) -> str:
         if not isinstance(self.field, ForeignKey):
-            return str(value)
-        row = self.field.related_model._base_manager.filter(pk=value).first()
-        return str(row) if row else f"#{value}"
+            return self.value
+        row = self.field.related_model._base_manager.filter(pk=self.value.removeprefix("#")).first()
+        return str(row) if row else self.value
 
 
 class WaitsFor(admin.SimpleListFilter):
