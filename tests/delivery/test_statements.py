@@ -55,8 +55,8 @@ def test_texts_arrive_as_they_are(text: str, other: str) -> None:
         RecordResult,
         RESULT_COLUMNS,
         [
-            (call.pk, None, None, 0, text, 1, "RETRY", "", other, {other: text}),
-            (call.pk, None, None, 1, other, 2, "ACCEPTED", "", "", {}),
+            (call.pk, None, None, 0, text, 1, "RETRY", "", other, "", {other: text}),
+            (call.pk, None, None, 1, other, 2, "ACCEPTED", "", "", "", {}),
         ],
     )
     first, second = call.results.order_by("position")

@@ -9,11 +9,17 @@ import pytest
 from django.db import connection, models
 from django.test.utils import CaptureQueriesContext
 
-from blueshift_sync.sources import CustomerSource, MembershipSource, register
+from blueshift_sync.sources import CustomerSource, MembershipSource, receivers, register
 from blueshift_sync.sources.registration import unregister
 from tests.site.models import Person, Signup
 
 Register = Callable[..., Callable[[Any], Any]]
+
+
+@pytest.fixture(autouse=True)
+def _fresh_memory() -> None:
+    """An object of another test that had the same key is not taken for this one's."""
+    receivers._captured_lately.set(())
 
 
 @pytest.fixture
