@@ -46,7 +46,7 @@ class FailuresByCauseAdmin(PageAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.send_again)
-        return [path("send/<str:kind>/<str:cause>/", view, name=SEND), *super().get_urls()]
+        return [path("send/<str:kind>/<path:cause>/", view, name=SEND), *super().get_urls()]
 
     def page_context(self, request: HttpRequest) -> dict[str, Any]:
         return {**standstill(request), "tables": list(_tables(request))}

@@ -54,7 +54,8 @@ class View:
         """An address of this view. Parameters that name no row are taken from a link that `client` is shown."""
         if self.parameters <= {"object_id"}:
             return self._address_of(rows.get(self.model))
-        return next((link for link in crawl(client) if view_at(link) == self), "")
+        links = (link for page in crawl(client).values() for link in page.links)
+        return next((link for link in links if view_at(link) == self), "")
 
     @property
     def address_of_nothing(self) -> str:
@@ -188,7 +189,7 @@ def crawl(client: Client) -> dict[str, Page]:
             continue
         seen.add((view, parameters))
         response = client.get(address)
-        if response.status_code == 200 and response["Content-Type"].startswith("text/html"):
+        if _is_page(response):
             pages[address] = Page(address, response.content.decode())
             ahead += [link for link in pages[address].links if not (parameters and view_at(link) == view)]
     return pages
@@ -212,15 +213,20 @@ def all_pages(client: Client, rows: Rows) -> list[Page]:
     for view in VIEWS:
         address = view.address(rows, client)
         response = client.get(address)
-        if response.status_code == 200:
+        if _is_page(response):
             pages.setdefault(address, Page(address, response.content.decode()))
     for one in ACTIONS:
         with transaction.atomic():
             response = client.post(one.address, one.payload(rows))
             transaction.set_rollback(True)
-        if response.status_code == 200:
+        if _is_page(response):
             pages[str(one)] = Page(one.address, response.content.decode())
     return list(pages.values())
+
+
+def _is_page(response: Any) -> bool:
+    """Not a download, and not a body as it went over the wire, which is plain text to a browser."""
+    return response.status_code == 200 and response["Content-Type"].startswith("text/html")
 
 
 def forms(client: Client, rows: Rows) -> list[Form]:

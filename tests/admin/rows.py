@@ -50,6 +50,7 @@ def make_one_of_each(**fields: dict[str, Any]) -> dict[type[Model], Model]:
         **{"name": f"age-{AttributeType.objects.count()}", "json_type": "number", **fields.get("attributetype", {})}
     )
     removal = make_removal(**{"customer": customer, "run": run, **fields.get("customerremoval", {})})
+    make_customer(state=SyncState.State.FAILED, error_code="x", error_message="No.", run=run)
     return {
         **make_one_of_each_of_the_shop(),
         CustomerRemoval: removal,

@@ -144,7 +144,7 @@ def test_five_hundred_records_take_no_more_queries_than_one(
         RecordResult(call=call, customer=customer, position=position, outcome=Outcome.ACCEPTED)
         for position in range(500)
     )
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(11):
         response = admin_client.get(page_url(call))
     assert len(response.context["tables"][0].rows) == 500
 
