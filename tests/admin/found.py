@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
@@ -52,10 +52,18 @@ class View:
 
     def address(self, rows: Rows, client: Client) -> str:
         """An address of this view. Parameters that name no row are taken from a link that `client` is shown."""
-        if self.parameters <= {"object_id"}:
+        return self.address_on(() if self.names_a_row else crawl(client).values(), rows)
+
+    def address_on(self, pages: Iterable[Page], rows: Rows) -> str:
+        """As `address`, by links on these pages."""
+        if self.names_a_row:
             return self._address_of(rows.get(self.model))
-        links = (link for page in crawl(client).values() for link in page.links)
-        return next((link for link in links if view_at(link) == self), "")
+        return next((link for page in pages for link in page.links if view_at(link) == self), "")
+
+    @property
+    def names_a_row(self) -> bool:
+        """Whether its address has no other parameter than a row, or none at all."""
+        return self.parameters <= {"object_id"}
 
     @property
     def address_of_nothing(self) -> str:
@@ -210,8 +218,9 @@ def all_pages(client: Client, rows: Rows) -> list[Page]:
     Changes nothing.
     """
     pages = crawl(client)
+    crawled = list(pages.values())
     for view in VIEWS:
-        address = view.address(rows, client)
+        address = view.address_on(crawled, rows)
         response = client.get(address)
         if _is_page(response):
             pages.setdefault(address, Page(address, response.content.decode()))
