@@ -37,7 +37,7 @@ RESULT_COLUMNS = (
 
 
 def open_calls(to_open: Sequence[tuple[Batch, HttpCall]], job_id: str) -> list[ApiCall]:
-    """Commits the calls as OPEN. Nothing may be sent before this returns."""
+    """Commits the calls as OPEN. Nothing may be sent before this returns. Raises RunsCancelled: none was opened."""
     try:
         return _open(to_open, job_id)
     except IntegrityError:  # a list was deleted since the claim; not looked for before, for it hardly ever happens
@@ -53,8 +53,9 @@ def _open(to_open: Sequence[tuple[Batch, HttpCall]], job_id: str) -> list[ApiCal
     calls = [_opened(batch, http_call, job_id) for batch, http_call in to_open]
     using = router.db_for_write(ApiCall)
     with transaction.atomic(using=using, durable=True):
-        _insert(calls, using)
+        # First the runs: MariaDB locks them for the calls that refer to them, so two workers would wait in a circle.
         note_calls(Counter(call.run_id for call in calls if call.run_id is not None))
+        _insert(calls, using)
     return calls
 
 

@@ -28,7 +28,7 @@ from .health import Trouble, is_the_records_fault, note_health, note_trouble, ou
 from .lease import Lease
 from .lists import lists_to_read
 from .recover import recover_expired_claims
-from .runs import finish_if_done
+from .runs import RunsCancelled, finish_if_done
 from .settle import settle
 from .stop import KEY_IS_GOOD, current_stop, may_send, probe, stop_sending
 from .throttle import LONGEST_WAIT, Turn, pause_calls, reserve_calls, sleep_until, wait_for_turn
@@ -188,17 +188,30 @@ class Drain:
         try:
             turns = reserve_calls(len(batches), LONGEST_WAIT)
             granted = [(batch, self.client.prepare(batch.request)) for batch in batches[: len(turns)]]
-            calls = open_calls(granted, self.job_id)
+            opened = self._open(granted)
         except BaseException:
             _give_up_all(batches)
             raise
         for batch in batches[len(turns) :]:
             give_up(batch)
-        for (batch, http_call), call, turn in zip(granted, calls, turns, strict=True):
+        for (batch, http_call, call), turn in zip(opened, turns, strict=False):
             lease = batch.claim.lease if batch.claim is not None else None
             self.in_flight[self.pool.submit(self._send_at, turn, http_call, lease)] = (batch, call)
-        self.paused = self.paused or not self.in_flight
+        self.paused = self.paused or not (turns or self.in_flight)
         return len(turns) == len(batches)
+
+    def _open(self, granted: Sequence[tuple[Batch, HttpCall]]) -> list[tuple[Batch, HttpCall, ApiCall]]:
+        """Opens the calls, but for those of runs that were cancelled since the claim."""
+        try:
+            calls = open_calls(granted, self.job_id)
+        except RunsCancelled as cancelled:
+            for batch, _http_call in granted:
+                if batch.run_id in cancelled.run_ids:
+                    give_up(batch)
+            for run_id in cancelled.run_ids:
+                finish_if_done(run_id)
+            return self._open([each for each in granted if each[0].run_id not in cancelled.run_ids])
+        return [(*each, call) for each, call in zip(granted, calls, strict=True)]
 
     def _send_at(self, turn: Turn, http_call: HttpCall, lease: Lease | None) -> Exchange:
         """Sends the call when its turn comes, on a connection that was made before."""

@@ -37,6 +37,15 @@ PARKED = "Some memberships wait for their customer or their list. They say for w
 #: What is said of a record whose run was cancelled.
 CANCELLED = ("cancelled", "The run was cancelled before this was sent.")
 
+
+class RunsCancelled(Exception):  # noqa: N818 - a finding, not a fault
+    """Somebody has cancelled these runs, or they are gone: nothing more is sent for them."""
+
+    def __init__(self, run_ids: set[int]) -> None:
+        super().__init__(run_ids)
+        self.run_ids = run_ids
+
+
 #: What is sent.
 SentModel = type[Customer] | type[CustomerRemoval] | type[ListMembership]
 #: What the runs of each kind send.
@@ -75,16 +84,24 @@ def pace_of(run: SyncRun) -> float:
 
 
 def note_calls(calls_of_runs: Mapping[int, int]) -> None:
-    """So many calls are about to be made for each run."""
+    """So many calls are about to be made for each run. Raises RunsCancelled.
+
+    Until the transaction ends, who cancels one of the runs waits: a call is either opened before or not at all.
+    """
     now = timezone.now()
     queued = When(state=SyncRun.State.QUEUED, then=Value(SyncRun.State.RUNNING))
-    for run_id, count in calls_of_runs.items():
-        SyncRun.objects.filter(pk=run_id).update(
+    cancelled = set()
+    for run_id, count in sorted(calls_of_runs.items()):  # all workers in one order, or they would wait in a circle
+        wanted = SyncRun.objects.filter(pk=run_id, cancel_requested_at=None).update(
             calls_made=F("calls_made") + count,
             heartbeat_at=now,
             started_at=Coalesce(F("started_at"), now),
             state=Case(queued, default=F("state")),
         )
+        if not wanted:
+            cancelled.add(run_id)
+    if cancelled:
+        raise RunsCancelled(cancelled)
 
 
 def note_outcomes(run_id: int, *, accepted: int, rejected: int, unknown: int = 0) -> None:

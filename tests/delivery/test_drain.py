@@ -100,6 +100,49 @@ def test_only_without_a_limit_the_next_calls_are_claimed_early_and_given_back_in
     assert SyncRun.objects.get().total == claimed
 
 
+@pytest.mark.parametrize(("by_name", "sent"), [(True, 2), (False, 8)])
+def test_what_was_claimed_early_stays_here_when_its_run_is_cancelled(
+    unthrottled: Any, settings: Any, by_name: bool, sent: int
+) -> None:
+    """The run holds all ten where they were asked for by name, else those that its drain has claimed so far."""
+    settings.BLUESHIFT_SYNC = {**settings.BLUESHIFT_SYNC, "CONCURRENCY": 2, "CUSTOMERS_PER_CALL": 1}
+    make_customers(10)
+    if by_name:
+        services.push(Customer.objects.all())
+    runs: list[SyncRun] = []
+
+    def cancel_what_was_claimed_early() -> bool:
+        opened = ApiCall.objects.values_list("claim_token", flat=True)
+        claimed_early = Customer.objects.filter(state="SENDING").exclude(claim_token__in=list(opened))
+        if claimed_early.count() == 2 and not runs:
+            runs.append(services.cancel(SyncRun.objects.get()))
+        return False
+
+    drain(asked_to_stop=cancel_what_was_claimed_early)
+    (run,) = runs
+    run.refresh_from_db()
+    assert (run.state, run.calls_made, run.accepted, ApiCall.objects.filter(run=run).count()) == ("CANCELLED", 2, 2, 2)
+    assert len(unthrottled.requests) == sent
+    assert states() == {"SYNCED": sent, "FAILED": 10 - sent}
+    assert set(Customer.objects.filter(state="FAILED").values_list("error_code", flat=True)) == {"cancelled"}
+
+
+def test_the_calls_of_other_runs_go_on_when_one_is_cancelled(unthrottled: Any, settings: Any) -> None:
+    settings.BLUESHIFT_SYNC = {**settings.BLUESHIFT_SYNC, "CONCURRENCY": 4, "CUSTOMERS_PER_CALL": 1}
+    make_customers(4)
+    first, second = Customer.objects.order_by("pk")[:2]
+    cancelled = services.push(Customer.objects.filter(pk__in=[first.pk]))
+    wanted = services.push(Customer.objects.filter(pk__in=[second.pk]))
+    # As if a worker had claimed before it was cancelled.
+    SyncRun.objects.filter(pk=cancelled.pk).update(cancel_requested_at=timezone.now())
+    drain()
+    for run in (cancelled, wanted):
+        run.refresh_from_db()
+    assert (cancelled.state, cancelled.calls_made, wanted.state) == ("CANCELLED", 0, "SUCCEEDED")
+    assert states() == {"SYNCED": 3, "FAILED": 1}
+    assert len(unthrottled.requests) == 3
+
+
 def test_memberships_follow_their_customers(unthrottled: Any) -> None:
     unthrottled.create_list(7, source="customer_id")
     customer_list = make_list(list_id=7, identifier_key="")

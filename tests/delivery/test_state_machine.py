@@ -34,7 +34,7 @@ from blueshift_sync.delivery.connection import make_client
 from blueshift_sync.delivery.customers import customers_batch
 from blueshift_sync.delivery.memberships import memberships_batch
 from blueshift_sync.delivery.recover import recover_expired_claims
-from blueshift_sync.delivery.runs import waiting_in
+from blueshift_sync.delivery.runs import RunsCancelled, finish_if_done, waiting_in
 from blueshift_sync.delivery.sweep import sweep
 from blueshift_sync.models import ApiCall, Customer, ListMembership, SyncRun
 from blueshift_sync.models.fields import EmailKeyField
@@ -73,6 +73,10 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     #: How often something was done that matters: without it the machine would prove nothing.
     happened: Counter[str] = Counter()
+    #: What can happen, with what it may happen to; and the same names, as often as each is to be drawn.
+    events: dict[str, dict[str, st.SearchStrategy[Any]]]
+    often: list[str]
+    models: tuple[Any, ...] = (Customer, ListMembership)
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,8 +115,8 @@ class DeliveryMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def something_happens(self, data: Any) -> None:
         """One rule for all: of many, Hypothesis leaves out most in an example, and hardly a call would be settled."""
-        what = data.draw(st.sampled_from(OFTEN))
-        arguments = {name: data.draw(values, label=name) for name, values in EVENTS[what].items()}
+        what = data.draw(st.sampled_from(self.often))
+        arguments = {name: data.draw(values, label=name) for name, values in self.events[what].items()}
         getattr(self, what)(**arguments)
 
     # The site
@@ -150,7 +154,7 @@ class DeliveryMachine(RuleBasedStateMachine):
             services.cancel(runs[number % len(runs)])
 
     def time_passes(self) -> None:
-        for model in (Customer, ListMembership):
+        for model in self.models:
             model.objects.filter(due_at__isnull=False).update(due_at=timezone.now())
 
     def save(self, customer: Customer, error_code: str = "") -> None:
@@ -194,9 +198,7 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     def give_up(self) -> None:
         for flight in [flight for flight in self.flights if flight.call is None]:
-            assert flight.batch.claim is not None
-            release(flight.batch.model, flight.batch.claim)
-            self.flights.remove(flight)
+            self.give_up_now(flight)
 
     def leases_end_before_the_answers_are_settled(self) -> None:
         for flight in self.flights:
@@ -214,10 +216,29 @@ class DeliveryMachine(RuleBasedStateMachine):
             self.run_pks[kind] = SyncRun.objects.create(kind=kind, trigger=SyncRun.Trigger.SIGNAL).pk
         return self.run_pks[kind]
 
-    def open(self, flight: Flight) -> None:
+    def give_up_now(self, flight: Flight) -> None:
+        assert flight.batch.claim is not None
+        release(flight.batch.model, flight.batch.claim)
+        self.flights.remove(flight)
+
+    def open(self, flight: Flight) -> bool:
+        """False: its run was cancelled since the claim."""
         with make_client() as client:
             flight.http_call = client.prepare(flight.batch.request)
+        try:
             flight.call = open_call(flight.batch, flight.http_call, job_id="job")
+        except RunsCancelled as cancelled:
+            self.give_up_now(flight)
+            for run_id in cancelled.run_ids:
+                finish_if_done(run_id)
+            return False
+        return True
+
+    def deliver(self, flight: Flight) -> None:
+        """All the way, and Blueshift takes it."""
+        if self.open(flight):
+            self.send_now(flight, [RecordOutcome.ACCEPTED] * len(flight.batch.records))
+            self.settle_now(flight)
 
     def send_now(self, flight: Flight, outcomes: list[RecordOutcome]) -> None:
         records = tuple(
@@ -251,9 +272,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         self.time_passes()
         if claim := claim_customers(self.run_for_changes):
             self.flights.append(Flight(customers_batch(claim)))
-            self.open(self.flights[-1])
-            self.send_now(self.flights[-1], [RecordOutcome.ACCEPTED] * len(claim.records))
-            self.settle_now(self.flights[-1])
+            self.deliver(self.flights[-1])
         self.send_now(late, [RecordOutcome.ACCEPTED] * len(late.batch.records))
         self.settle_now(late)
 
@@ -295,7 +314,7 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     @invariant()
     def rows_are_sound(self) -> None:
-        for model in (Customer, ListMembership):
+        for model in self.models:
             related = ["customer", "customer_list"] if model is ListMembership else ["run"]
             for row in model.objects.select_related(*related):
                 assert (row.state == State.SENDING) == (row.claim_token is not None)
@@ -307,14 +326,14 @@ class DeliveryMachine(RuleBasedStateMachine):
                 if row.state != State.SENDING:
                     assert (row.state == State.FAILED) == (row.error_cause != "")
                 assert row.state != State.FAILED or row.failed_at is not None
-                if row.state == State.SYNCED and not self.shares_its_identity(row):
+                if row.state == State.SYNCED and self.shows_in_blueshift(row):
                     assert self.store.holds(row), f"{row} is said to be in step."
                 if model is Customer and row.pk in self.withdrawn:
                     assert row.state == State.EXCLUDED or (row.state == State.SENDING and row.error_code == "excluded")
 
-    def shares_its_identity(self, row: Customer | ListMembership) -> bool:
-        """Two rows of one identity: the one that was sent last is what Blueshift holds."""
-        return isinstance(row, Customer) and not row.customer_id
+    def shows_in_blueshift(self, row: Any) -> bool:
+        """Of two rows of one identity, the one that was sent last is what Blueshift holds."""
+        return not isinstance(row, Customer) or bool(row.customer_id)
 
     @invariant()
     def the_books_add_up(self) -> None:
@@ -334,9 +353,7 @@ class DeliveryMachine(RuleBasedStateMachine):
             sweep()
             self.time_passes()
             for flight in self.next_flights():
-                self.open(flight)
-                self.send_now(flight, [RecordOutcome.ACCEPTED] * len(flight.batch.records))
-                self.settle_now(flight)
+                self.deliver(flight)
                 self.rows_are_sound()
 
     def next_flights(self) -> Iterator[Flight]:
@@ -368,7 +385,6 @@ class DeliveryMachine(RuleBasedStateMachine):
 
 
 WHO = st.sets(st.integers(0, 4), min_size=1)
-#: What can happen, with what it may happen to.
 EVENTS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "change": {"who": WHO, "name": st.sampled_from(["Ada", "Grace"])},
     "change_email": {"who": st.integers(0, 2), "number": st.integers(0, 1)},
@@ -390,7 +406,8 @@ EVENTS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "recover": {},
     "sweep": {},
 }
-OFTEN = [*EVENTS, *["claim", "change"] * 4, *["go_on"] * 12]
+DeliveryMachine.events = EVENTS
+DeliveryMachine.often = [*EVENTS, *["claim", "change"] * 4, *["go_on"] * 12]
 
 
 @pytest.mark.django_db
