@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from blueshift_sync.client import Endpoint
+from blueshift_sync.client.endpoints import REMOVALS
 from blueshift_sync.delivery.batches import Batch
 from blueshift_sync.models import Customer, ListMembership
 
@@ -24,6 +25,10 @@ class Store:
                 assert isinstance(payload, dict)
                 self.customers.setdefault(_identity(payload), {}).update(payload)
             return
+        if batch.request.endpoint in REMOVALS:
+            for identifier in sent:
+                self.remove(str(identifier))
+            return
         assert batch.customer_list is not None
         members = self.members.setdefault(batch.customer_list.list_id, set())
         for identifier in sent:
@@ -32,6 +37,12 @@ class Store:
                     members.add(identity)
                 else:
                     members.discard(identity)
+
+    def remove(self, identity: str) -> None:
+        """As if it had never been there."""
+        self.customers.pop(identity, None)
+        for members in self.members.values():
+            members.discard(identity)
 
     def holds(self, row: Customer | ListMembership) -> bool:
         """Whether this is exactly what the row says."""
