@@ -13,9 +13,9 @@ class OtherDatabase:
 
 
 class VisitorsElsewhere(OtherDatabase):
-    """The club keeps its visitors apart."""
+    """The club keeps its visitors apart, and the site its devices."""
 
     def db_for_write(self, model: Any, **hints: Any) -> str | None:
-        return "elsewhere" if model._meta.label in {"club.Visitor", "club.Stamp"} else None
+        return "elsewhere" if model._meta.label in {"club.Visitor", "club.Stamp", "site.Device"} else None
 
     db_for_read = db_for_write

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from django.db import DatabaseError, models, router, transaction
@@ -30,6 +29,7 @@ from .queries import Select
 from .readings import key_text
 from .reads import changes_afterwards, read_settled
 from .registry import customer_source_of, customer_sources_of_children
+from .relations import kept_beside
 from .trips import is_undone, savepoint, savepoint_within
 
 logger = logging.getLogger(__name__)
@@ -52,6 +52,8 @@ class Wish:
     list_id: int
     customer_source: CustomerSource
     customer_key: Any
+    #: The database that has the customer's object.
+    customer_alias: str
     is_member: bool
 
     @property
@@ -130,7 +132,7 @@ def compare_memberships(sources: Sequence[MembershipSource], keys: Sequence[Any]
 def _compare(sources: Sequence[MembershipSource], keys: Sequence[Any], using: str, read: Reader) -> _Capture:
     mirror = router.db_for_write(ListMembership)
     wishes = _read_wishes(sources, keys, using, read)
-    by_pair = _by_pair(_of_children(wishes.stated, using), mirror, _unsaved_customers, _unsaved_lists)
+    by_pair = _by_pair(_of_children(wishes.stated), mirror, _unsaved_customers, _unsaved_lists)
     return _Capture(sources[0].label, keys, wishes, by_pair, mirror, locked=False)
 
 
@@ -140,8 +142,7 @@ def _capture_memberships(
     mirror = router.db_for_write(ListMembership)
     with savepoint(mirror) as write:
         wishes = _read_wishes(sources, keys, using, read)
-        stated = _of_children(wishes.stated, using)
-        by_pair = _by_pair(stated, mirror, partial(_make_customers, using=using), _make_lists)
+        by_pair = _by_pair(_of_children(wishes.stated), mirror, _make_customers, _make_lists)
         capture = _Capture(sources[0].label, keys, wishes, by_pair, mirror)
         _write(capture.changed, mirror, write)
         if capture.changed:
@@ -201,13 +202,13 @@ def read_wish(source: MembershipSource, obj: Model, using: str) -> Wish | None:
 
     Raises SourceError where no source mirrors the customer, the list's number is none, or the source doesn't only read.
     """
-    wish, complaint = read_settled(obj, lambda: _read_wish(source, obj))
+    wish, complaint = read_settled(obj, lambda: _read_wish(source, obj, using))
     if complaint:
         raise SourceError(complaint)
     return wish
 
 
-def _read_wish(source: MembershipSource, obj: Model) -> Wish | None:
+def _read_wish(source: MembershipSource, obj: Model, using: str) -> Wish | None:
     list_id = source.read_list_id(obj)
     customer = source.read_field(obj, "customer")
     if list_id in (None, "") or customer is None:
@@ -220,6 +221,7 @@ def _read_wish(source: MembershipSource, obj: Model) -> Wish | None:
         list_id=_list_number(list_id),
         customer_source=customer_source,
         customer_key=customer_source.key_of(customer),
+        customer_alias=kept_beside(source.model, using, customer_source.model),
         is_member=bool(source.include(obj)),
     )
 
@@ -255,12 +257,12 @@ def _by_pair(
     return pairs
 
 
-def _make_customers(wishes: Sequence[Wish], mirror: str, using: str) -> dict[tuple[str, str], Customer]:
+def _make_customers(wishes: Sequence[Wish], mirror: str) -> dict[tuple[str, str], Customer]:
     """Captures the customers of these wishes."""
-    missing: dict[CustomerSource, set[Any]] = defaultdict(set)
+    missing: dict[tuple[CustomerSource, str], set[Any]] = defaultdict(set)
     for wish in wishes:
-        missing[wish.customer_source].add(wish.customer_key)
-    for source, keys in missing.items():
+        missing[wish.customer_source, wish.customer_alias].add(wish.customer_key)
+    for (source, using), keys in missing.items():
         capture_customers(source, list(keys), using)
     return _find_customers(wishes, mirror)
 
@@ -271,9 +273,9 @@ def _unsaved_customers(wishes: Sequence[Wish], mirror: str) -> dict[tuple[str, s
     return {name: Customer(pk=-number) for number, name in enumerate(names, start=1)}
 
 
-def _of_children(wishes: Sequence[Wish], using: str) -> Sequence[Wish]:
+def _of_children(wishes: Sequence[Wish]) -> Sequence[Wish]:
     """The wishes, with each customer under the source of the child of its model that it is an object of."""
-    for parent in {wish.customer_source for wish in wishes}:
+    for parent, using in {(wish.customer_source, wish.customer_alias) for wish in wishes}:
         for child in customer_sources_of_children(parent.model):
             keys = {wish.customer_key for wish in wishes if wish.customer_source is parent}
             theirs = keys_of_child(child, keys, parent, using)

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
+from django.db import router
 from django.db.models import (
     CharField,
     CompositePrimaryKey,
@@ -96,6 +97,14 @@ def concrete_of(model: type[Model]) -> type[Model]:
     """The model that has the table: itself, unless it is a proxy."""
     concrete: type[Model] | None = model._meta.concrete_model
     return concrete or model
+
+
+def kept_beside(model: type[Model], using: str, related: type[Model]) -> str:
+    """The database of the `related` objects that have to do with an object of `model` in the database `using`.
+
+    That is where the routers keep their model; or the very same one, where routers go by the object.
+    """
+    return router.db_for_write(related) if using == router.db_for_write(model) else using
 
 
 def are_kin(one: type[Model], other: type[Model]) -> bool:

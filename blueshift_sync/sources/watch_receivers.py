@@ -14,7 +14,7 @@ from .base import Source
 from .capture import capture_keys
 from .memory import Memory
 from .receivers import capture_change, capture_safely, database_of, is_noticed, note_captured
-from .relations import concrete_of, family
+from .relations import concrete_of, family, kept_beside
 from .watching import (
     Before,
     End,
@@ -242,15 +242,15 @@ def _capture(instance: Model, using: str, owners: Callable[[], Owners]) -> None:
     def capture(obj: Model) -> None:
         found = owners()
         if found:
-            capture_change(obj, using, lambda _: _capture_owners(found, using), savepoint=False)
+            capture_change(obj, using, lambda _: _capture_owners(found, obj._meta.model, using), savepoint=False)
 
     capture_safely(instance, using, capture, savepoint=False)
 
 
-def _capture_owners(owners: Owners, using: str) -> None:
+def _capture_owners(owners: Owners, watched: type[Model], using: str) -> None:
     by_table: Owners = {}
     for model, keys in owners.items():
         merge(by_table, {concrete_of(model): keys})  # one and the same, whichever of its names a path leads to
     for model, keys in by_table.items():
-        capture_keys(model, sorted(keys), using)
+        capture_keys(model, sorted(keys), kept_beside(watched, using, model))
         note_captured(model, keys)
