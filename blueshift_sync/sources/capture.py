@@ -109,8 +109,9 @@ def _capture_kin(
     for source in customer_sources:
         is_new = new and concrete_of(source.model) is concrete_of(model)  # the parent of a new object may be an old one
         captured += capture_customers(source, keys_for(source), using, new=is_new, patiently=patiently)
-    if len(customer_sources) > 1 and captured.changed:  # an object of a parent may have become one of its child
-        capture_memberships_of(customer_sources[-1], keys_for(customer_sources[-1]))
+    if len(customer_sources) > 1 and captured.changed:  # an object of a parent may have become one of its child, or was
+        for source in customer_sources:
+            capture_memberships_of(source, keys_for(source))
     for sources in membership_sources_of(model):
         captured += capture_memberships(sources, keys_for(sources[0]), using, patiently=patiently)
     return captured

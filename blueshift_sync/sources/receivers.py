@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from copy import copy
@@ -19,13 +19,13 @@ from rq.timeouts import BaseTimeoutException
 
 from ..models import Customer
 from .base import Source
-from .capture import capture_chunk, forget_objects
+from .capture import capture_chunk, capture_keys, forget_objects
 from .customers import let_have_ids
 from .memory import Memory
 from .mistakes import loggable_key
 from .reads import is_reading, put_off
 from .registry import sources_of
-from .relations import are_kin, text_in_key
+from .relations import are_kin, concrete_of, key_in, text_in_key
 from .trips import is_undone
 
 #: How many objects are known to be captured already.
@@ -163,11 +163,24 @@ def _on_delete(
     if is_noticed(instance, using):
         alias = database_of(instance, using)
         deleted = [copy(instance)]  # a deleted object loses its key
+        others: dict[tuple[type[Model], str], list[Model]] = {}
         if instance in _announced:  # else it is a signal that the site sends by itself
             _announced.forget(instance)
-            deleted = _deletions.of(instance if origin is None else origin).pop((sender, alias), [])
+            together = _deletions.of(instance if origin is None else origin)
+            deleted = together.pop((sender, alias), [])
+            others = together.copy()
         if deleted:
-            capture_change(instance, alias, lambda _: forget_objects(deleted, alias))
+            capture_change(instance, alias, lambda _: _forget(deleted, others, alias))
+
+
+def _forget(
+    deleted: Sequence[Model], others: Mapping[tuple[type[Model], str], Sequence[Model]], using: str
+) -> None:
+    """`others` are deleted together with these; so a parent's row that isn't among them stays (`keep_parents`)."""
+    forget_objects(deleted, using)
+    for parent in concrete_of(deleted[0]._meta.model)._meta.parents:
+        leaving = {key_in(parent, obj) for obj in others.get((parent, using), ())}
+        capture_keys(parent, sorted({key_in(parent, obj) for obj in deleted} - leaving), using)
 
 
 def capture_change(instance: Model, using: str, capture: Callable[[Model], Any], *, savepoint: bool = True) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from blueshift_sync.sources import CustomerSource, MembershipSource
 from tests.site.models import Account, Badge, Colleague, Contact, Device, Partner, Person, Profile, Signup, Worker
 
 from .conftest import Register
-from .helpers import list_numbers, mirrored
+from .helpers import list_numbers, lists_of, mirrored
 
 pytestmark = pytest.mark.django_db
 
@@ -63,6 +64,30 @@ def test_a_child_deleted_alone_leaves_its_parent_mirrored(registered: Register) 
     worker.delete(keep_parents=True)
     person = Person.objects.get()
     assert rows() == [("site.person", str(person.pk), "ada@example.com", "PENDING")]
+
+
+@pytest.mark.parametrize("is_noticed", [True, False])
+def test_a_child_deleted_alone_is_its_parents_customer_again(registered: Register, is_noticed: bool) -> None:
+    mirror_emails(registered, Person)
+    mirror_emails(registered, Worker)
+
+    @registered(Signup)
+    class News(MembershipSource):
+        customer = "person"
+        list_id = 7
+
+    worker = Worker.objects.create(email="ada@example.com")
+    Signup.objects.create(person_id=worker.pk)
+    with nullcontext() if is_noticed else services.disabled():
+        worker.delete(keep_parents=True)
+    if not is_noticed:
+        services.capture(Person.objects.all())
+    person = Person.objects.get()
+    assert set(rows()) == {
+        ("site.person", str(person.pk), "ada@example.com", "PENDING"),
+        ("site.worker", None, "ada@example.com", "EXCLUDED"),
+    }
+    assert lists_of(person) == {7}
 
 
 def test_a_source_of_a_child_knows_nothing_of_the_parents_others(registered: Register) -> None:
