@@ -16,29 +16,30 @@ from .customers import capture_customers, detach_customer
 from .memberships import capture_memberships, capture_memberships_of, withdraw_memberships
 from .reads import is_reading
 from .registry import all_sources, sources_of
-from .relations import concrete_of, key_in, keys_of_kin
+from .relations import concrete_of, kept_in, key_in, keys_of_kin
 from .slices import slices, slices_of_keys
 
 
 def capture_objects(objects: QuerySet[Any] | Iterable[Model]) -> Captured:
     """Re-reads `objects` through every source of their models. Objects without a source are passed over.
 
+    Each is read where the routers keep it: given a copy from a replica or an archive, the mirror says what the original
+    does.
     Raises SourceError for an object without a primary key, and where a source calls it while it reads.
     """
     if is_reading():
         raise SourceError("A source can't have objects captured while it reads one.")
     total = Captured()
     if isinstance(objects, QuerySet) and objects._result_cache is None:
-        using = getattr(objects, "_db", None) or router.db_for_write(objects.model)
         for keys in slices_of_keys(objects):
-            total += capture_keys(objects.model, keys, using, patiently=True)
+            total += capture_keys(objects.model, keys, router.db_for_write(objects.model), patiently=True)
         return total
     for chunk in slices(objects):
         alike: dict[tuple[type[Model], str], list[Model]] = defaultdict(list)
         for obj in chunk:
             _check_key(obj)
             model = obj._meta.model  # the type of a lazy `request.user` is another
-            alike[model, router.db_for_write(model, instance=obj)].append(obj)
+            alike[model, kept_in(obj)].append(obj)
         for (_, using), members in alike.items():
             total += capture_chunk(members, using, patiently=True)
     return total

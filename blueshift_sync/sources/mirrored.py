@@ -75,7 +75,7 @@ def _keys_of(objects: QuerySet[Any] | Iterable[Model]) -> Iterator[tuple[type[Mo
 def _pks(kind: MirrorModel, model: type[Model], keys: Sequence[Any], using: str) -> list[int]:
     found = _look(kind, model, keys, using)
     if unseen := set(keys) - set(found.values()):
-        capture_keys(model, list(unseen), using, patiently=True)
+        capture_keys(model, list(unseen), router.db_for_write(model), patiently=True)
         found = _look(kind, model, keys, using)
     return list(found)
 

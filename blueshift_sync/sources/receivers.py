@@ -12,7 +12,6 @@ from typing import Any
 from django.apps import apps
 from django.db import DatabaseError, OperationalError, connections, router, transaction
 from django.db.models import Model
-from django.db.models.base import ModelState
 from django.db.models.signals import post_delete, post_save, pre_delete
 from django.dispatch import receiver
 from rq.timeouts import BaseTimeoutException
@@ -25,7 +24,7 @@ from .memory import Memory
 from .mistakes import loggable_key
 from .reads import is_reading, put_off
 from .registry import sources_of
-from .relations import are_kin, concrete_of, key_in, text_in_key
+from .relations import are_kin, concrete_of, kept_in, key_in, text_in_key
 from .trips import is_undone
 
 #: How many objects are known to be captured already.
@@ -102,12 +101,7 @@ def is_noticed(instance: Model, using: str | None) -> bool:
 
 
 def _is_kept_in(using: str, instance: Model) -> bool:
-    model = instance._meta.model
-    if using == router.db_for_write(model):
-        return True
-    bare = copy(instance)
-    bare._state = ModelState()  # or Django says that it belongs wherever it is
-    return using == router.db_for_write(model, instance=bare)
+    return using == router.db_for_write(instance._meta.model) or using == kept_in(instance)
 
 
 def _on_save(
@@ -173,9 +167,7 @@ def _on_delete(
             capture_change(instance, alias, lambda _: _forget(deleted, others, alias))
 
 
-def _forget(
-    deleted: Sequence[Model], others: Mapping[tuple[type[Model], str], Sequence[Model]], using: str
-) -> None:
+def _forget(deleted: Sequence[Model], others: Mapping[tuple[type[Model], str], Sequence[Model]], using: str) -> None:
     """`others` are deleted together with these; so a parent's row that isn't among them stays (`keep_parents`)."""
     forget_objects(deleted, using)
     for parent in concrete_of(deleted[0]._meta.model)._meta.parents:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from django.db.models import (
     QuerySet,
     TextField,
 )
+from django.db.models.base import ModelState
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,13 @@ def concrete_of(model: type[Model]) -> type[Model]:
     """The model that has the table: itself, unless it is a proxy."""
     concrete: type[Model] | None = model._meta.concrete_model
     return concrete or model
+
+
+def kept_in(obj: Model) -> str:
+    """The database in which the routers keep `obj`, wherever this copy of it comes from."""
+    bare = copy(obj)
+    bare._state = ModelState()  # or Django says that it belongs wherever it is
+    return router.db_for_write(obj._meta.model, instance=bare)
 
 
 def kept_beside(model: type[Model], using: str, related: type[Model]) -> str:

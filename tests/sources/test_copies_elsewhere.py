@@ -50,6 +50,15 @@ def test_a_copy_that_is_saved_changes_nothing() -> None:
     assert told(person)["email"] == "ada@example.com"
 
 
+@pytest.mark.parametrize("as_list", [True, False])
+def test_capturing_a_copy_reads_the_original(as_list: bool) -> None:
+    person = ada()
+    Person(pk=person.pk, email="copy@example.com").save(using="elsewhere")
+    copies = Person.objects.using("elsewhere").all()
+    services.capture(list(copies) if as_list else copies)
+    assert told(person)["email"] == "ada@example.com"
+
+
 def test_a_copy_that_is_deleted_leaves_the_customer_alone() -> None:
     person = ada()
     signup = Signup.objects.create(person=person)
