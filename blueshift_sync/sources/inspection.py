@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from django.db import models
-from django.db.models import Model
+from django.db.models import CompositePrimaryKey, Model, QuerySet
+from django.db.models.manager import BaseManager
+from django.db.models.query import ModelIterable
 
 from ..models import AttributeType
 from .base import CustomerSource, MembershipSource, Source
 from .readings import LONGEST
 from .registry import all_sources, customer_source_of, missing_models
-from .relations import are_kin, concrete_of, installed_model, name_of, relation_called, relation_steps
+from .relations import are_kin, concrete_of, installed_model, name_of, relation_called, relation_steps, shares_key
 
 JsonType = AttributeType.JsonType
 RESERVED_PREFIXES = ("bsft_", "_bsft_")
@@ -41,6 +43,8 @@ FIELD_TYPES: tuple[tuple[type[models.Field[Any, Any]], type, JsonType], ...] = (
     (models.CharField, str, JsonType.TEXT),
     (models.TextField, str, JsonType.TEXT),
 )
+#: What the fields of every customer can't be made of.
+NEVER_AN_IDENTITY = (models.BooleanField, CompositePrimaryKey)
 
 
 class Flaw(NamedTuple):
@@ -77,7 +81,7 @@ def flaws() -> Iterator[Flaw]:
             other = tables.setdefault(concrete_of(source.model), source)
             if other is not source:
                 yield _two_sources(other, source)
-        for message, hint in _flaws_of(source):
+        for message, hint in flaws_of(source):
             yield Flaw(f"{type(source).__name__}, the source of {source.model._meta.label}: {message}", hint)
 
 
@@ -106,7 +110,8 @@ def _two_sources(one: Source, other: Source) -> Flaw:
     )
 
 
-def _flaws_of(source: Source) -> Iterator[Flaw]:
+def flaws_of(source: Source) -> Iterator[Flaw]:
+    """Every mistake in this source, which needn't be registered."""
     wrong = list(_flaws_of_shape(source))
     yield from wrong
     if wrong:
@@ -116,6 +121,7 @@ def _flaws_of(source: Source) -> Iterator[Flaw]:
             f"this site has {source.model._meta.swapped} in its place, so there are no such objects.",
             f"Register {source.model._meta.swapped}; for users, settings.AUTH_USER_MODEL is its name.",
         )
+    yield from _flaws_of_queryset(source)
     if isinstance(source, CustomerSource):
         yield from _flaws_of_identity(source)
         yield from _flaws_of_attributes(source)
@@ -152,6 +158,41 @@ def _flaws_of_methods(source: Source) -> Iterator[Flaw]:
                 f"the method {name} can't be called with {'the object alone' if arguments else 'nothing'}.",
                 f"Write it as def {name}({takes}).",
             )
+        elif inspect.iscoroutinefunction(method):
+            yield _asynchronous(f"the method {name}")
+
+
+def _asynchronous(what: str) -> Flaw:
+    return Flaw(f"{what} is asynchronous, and nobody awaits what it returns.", "Write it with def, not with async def.")
+
+
+def _flaws_of_queryset(source: Source) -> Iterator[Flaw]:
+    """What `get_queryset` gives must be whole objects of the model, in a queryset that can be filtered further."""
+    try:
+        found: Any = source.get_queryset()
+    except Exception:  # noqa: BLE001 - the site's code, which may need more than there is now
+        return
+    if isinstance(found, BaseManager):
+        found = found.all()
+    if not isinstance(found, QuerySet):
+        complaint = f"gives {'nothing' if found is None else f'a {type(found).__name__}'}, and must give a queryset."
+    elif not _are_objects_of(source.model, found.model):
+        complaint = f"gives {found.model._meta.label} objects, and must give those of {source.model._meta.label}."
+    elif not issubclass(found._iterable_class, ModelIterable):
+        complaint = "gives values, and must give whole objects."
+    elif found.query.is_sliced or found.query.combinator:
+        complaint = "gives a slice or a union, of which nobody can ask for single objects."
+    else:
+        return
+    model = source.model.__name__
+    yield Flaw(
+        f"the method get_queryset {complaint}",
+        f"Write return {model}.objects.select_related(…), say. Which objects are sent is for include() to tell.",
+    )
+
+
+def _are_objects_of(model: type[Model], found: type[Model]) -> bool:
+    return issubclass(concrete_of(found), concrete_of(model)) and shares_key(found, model)
 
 
 def _mapped_names(source: Source) -> list[str]:
@@ -300,6 +341,8 @@ def _flaws_of_value(source: Source, name: str, getter: Any) -> Iterator[Flaw]:
                 f"{name} is a function that can't be called with the object alone.",
                 f"Let it take one argument, the object; a method of the source is called get_{name}(self, obj).",
             )
+        elif inspect.iscoroutinefunction(getter):
+            yield _asynchronous(f"{name}, a function,")
         return
     if getter is None:
         return
@@ -315,6 +358,8 @@ def _flaws_of_value(source: Source, name: str, getter: Any) -> Iterator[Flaw]:
             f"Write it as def {getter}(self, obj).",
         )
         return
+    if source.is_method(getter) and inspect.iscoroutinefunction(getattr(source, getter)):
+        yield _asynchronous(f"{name}, the method {getter},")
     yield from _flaws_of_path(source, name, getter)
 
 
@@ -332,6 +377,11 @@ def _flaws_of_path(source: Source, name: str, getter: str) -> Iterator[Flaw]:
             "Let the path go on to one of its fields, or write a method.",
         )
         return
+    if name in LONGEST and isinstance(end.field, NEVER_AN_IDENTITY):
+        yield Flaw(
+            f"{name}, the path '{getter}', leads to {end.name}, and must lead to text or a whole number.",
+            "Name another field, or write a method.",
+        )
     wanted, found = STANDARD_TYPES.get(name), _json_type(end.field)
     if wanted is not None and found is not None and wanted != found:
         yield Flaw(
@@ -385,7 +435,7 @@ def _step(end: End, name: str) -> End | None:
         _check_step_from_field(end.field, name)
         return None
     if end.is_many:
-        if not hasattr(end.model._default_manager, name):
+        if not _have_together(end.model, name):
             raise WrongPath(f"it leads to {end.name}, which have no '{name}' together. Write a method instead.")
         return None
     if not _has(end.model, name):
@@ -393,7 +443,7 @@ def _step(end: End, name: str) -> End | None:
     relation = relation_called(end.model, name)
     if relation is not None:
         return End(model=relation.related_model, is_many=relation.one_to_many or relation.many_to_many)
-    field = {field.attname: field for field in end.model._meta.concrete_fields}.get(name)
+    field: Any = {field.attname: field for field in end.model._meta.fields}.get(name)
     return None if field is None else End(field=field)
 
 
@@ -401,6 +451,12 @@ def _has(model: type[Model], name: str) -> bool:
     """Whether an object of `model` may have such an attribute. One with `__getattr__` may have any."""
     nothing = object()
     return inspect.getattr_static(model, name, nothing) is not nothing or hasattr(model, "__getattr__")
+
+
+def _have_together(model: type[Model], name: str) -> bool:
+    """Whether many objects have it: a method of their manager. What every manager keeps, such as `name`, isn't meant."""
+    found = getattr(model._default_manager, name, None)
+    return callable(found) or (hasattr(model._default_manager, name) and not hasattr(models.Manager(), name))
 
 
 def _check_step_from_field(field: Any, name: str) -> None:

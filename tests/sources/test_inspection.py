@@ -14,9 +14,9 @@ from django.db.models import Count
 from django.db.models.fields.files import FieldFile
 
 from blueshift_sync.sources import CustomerSource, MembershipSource, registry, to_json
-from blueshift_sync.sources.inspection import flaws
-from tests.club.models import Member, Signup, Tag
-from tests.site.models import Badge, Colleague, Person, Visit
+from blueshift_sync.sources.inspection import flaws, flaws_of
+from tests.club.models import Member, Seat, Signup, Tag
+from tests.site.models import Badge, Colleague, Person, Visit, Worker
 
 from .conftest import Register
 
@@ -54,6 +54,7 @@ ATTRIBUTES = [
     ("manager__boss", "'manager__boss': a Person has no 'boss'"),
     ("badge__shape", "'badge__shape': a Badge has no 'shape'"),
     ("signup_set__news", "'signup_set__news': a Person has no 'signup_set'. Did you mean"),
+    ("visits__name", "it leads to many Visit objects, which have no 'name' together"),
     ("visits__person", "it leads to many Visit objects, which have no 'person' together"),
     ("name__first", "'name' is a CharField, and has no 'first'"),
     ("", "a Person has no ''"),
@@ -94,11 +95,42 @@ def test_what_the_sources_queryset_adds_can_be_found(errors: Errors) -> None:
     assert errors(attributes={"visits": "visit_count"}, get_queryset=get_queryset) == []
 
 
+WRONG_QUERYSETS = [
+    (lambda: None, "gives nothing, and must give a queryset"),
+    (list, "gives a list, and must give a queryset"),
+    (lambda: Person.objects.raw("SELECT 1"), "gives a RawQuerySet, and must give a queryset"),
+    (Visit.objects.all, "gives site.Visit objects, and must give those of site.Person"),
+    (Worker.objects.all, None),
+    (Colleague.objects.all, None),
+    (lambda: Person.objects, None),
+    (lambda: Person.objects.only("name").distinct().order_by("name"), None),
+    (lambda: Person.objects.values("email"), "gives values, and must give whole objects"),
+    (lambda: Person.objects.values_list("email"), "gives values, and must give whole objects"),
+    (lambda: Person.objects.all()[:9], "gives a slice or a union, of which nobody can ask for single objects"),
+    (lambda: Person.objects.union(Person.objects.all()), "gives a slice or a union"),
+]
+
+
+@pytest.mark.parametrize(("queryset", "complaint"), WRONG_QUERYSETS)
+def test_what_a_queryset_must_give(errors: Errors, queryset: Any, complaint: str | None) -> None:
+    messages = [message for _, message, _ in errors(get_queryset=lambda source: queryset())]
+    assert len(messages) == bool(complaint)
+    assert all(f"Source, the source of site.Person: the method get_queryset {complaint}" in each for each in messages)
+
+
 def test_a_queryset_that_fails_is_no_reason_to_fail(errors: Errors) -> None:
     def get_queryset(source: Any) -> Any:
         raise ZeroDivisionError
 
     assert len(errors(attributes={"visits": "visit_count"}, get_queryset=get_queryset)) == 1
+
+
+@pytest.mark.parametrize(("model", "path"), [(Person, "active"), (Seat, "pk")])
+def test_a_field_that_leads_to_no_text(model: Any, path: str) -> None:
+    source = type("Source", (CustomerSource,), {"email": path})()
+    source.model = model
+    (flaw,) = flaws_of(source)
+    assert "and must lead to text or a whole number" in flaw.message
 
 
 def test_no_identifier(registered: Register) -> None:
@@ -304,6 +336,24 @@ def test_a_method_that_cannot_be_called_as_it_will_be(errors: Errors, name: str,
     assert code == "blueshift_sync.E004"
     assert message == f"Source, the source of site.Person: {complaint}."
     assert f"def {name}(self" in hint
+
+
+async def later(*args: Any) -> bool:
+    return True
+
+
+@pytest.mark.parametrize(
+    ("names", "what"),
+    [
+        ({"include": later}, "the method include"),
+        ({"attributes": {"vip": later}}, "vip, a function,"),
+        ({"attributes": {"vip": "get_vip"}, "get_vip": later}, "vip, the method get_vip,"),
+    ],
+)
+def test_what_is_asynchronous_is_awaited_by_nobody(errors: Errors, names: Any, what: str) -> None:
+    ((_, message, hint),) = errors(**names)
+    assert message == f"Source, the source of site.Person: {what} is asynchronous, and nobody awaits what it returns."
+    assert "async def" in hint
 
 
 def test_a_method_of_an_attribute_that_takes_no_object(errors: Errors) -> None:
