@@ -66,6 +66,7 @@ def exclude(run: SyncRun, model: type[Model], pks: Sequence[int]) -> Done:
         batch_limit=None,
         error_code=EXCLUDED_BY_OPERATOR,
         error_message=EXCLUDED_MESSAGE,
+        error_cause="",
     )
     return Done(changed=changed, overtaken=overtaken)
 

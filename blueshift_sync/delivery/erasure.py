@@ -53,6 +53,7 @@ NOBODY: dict[str, Any] = {
     "synced_fingerprint": "",
     "state": State.EXCLUDED.value,
     "error_code": "erased",
+    "error_cause": "",
     "due_at": None,
     "waiting_since": None,
     "attempts": 0,

@@ -24,7 +24,7 @@ from blueshift_sync.models import (
 from tests.factories import make_call, make_customer, make_membership, make_removal, make_result
 
 from .conftest import Login
-from .pages import list_url, page_url, text_of
+from .pages import action, list_url, page_url, text_of
 
 pytestmark = pytest.mark.django_db
 
@@ -62,6 +62,18 @@ def test_each_cause_is_explained(admin_client: Client) -> None:
     text = text_of(admin_client.get(PAGE))
     assert "An attribute has a value of another JSON type" in text
     assert "What to do: Let the source return the type" in text
+
+
+@pytest.mark.parametrize("name", ["leave_out", "erase"])
+def test_what_is_excluded_or_erased_is_no_failure_any_more(name: str, admin_client: Client) -> None:
+    gone, left = fail(), fail()
+    admin_client.post(list_url(Customer), action(name, gone, confirmed=1))
+    text = text_of(admin_client.get(PAGE))
+    assert "Send it again" in text
+    assert "Send these 2 again" not in text
+    gone.refresh_from_db()
+    assert (gone.state, gone.error_cause) == ("EXCLUDED", "")
+    assert "1 customer" in text_of(admin_client.get(send_url("customer", left)))
 
 
 def test_memberships_removals_and_rejections_have_groups_of_their_own(admin_client: Client) -> None:
