@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseRedirect
 from django.utils.html import format_html, format_html_join
@@ -52,11 +53,21 @@ class PageActionsAdmin(ModelAdmin):
         return ()
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any) -> Any:
+        if not is_across(request):
+            # What was ticked is meant, though it may not be what the list's filter finds any more.
+            queryset = self.get_queryset(request)
+        if not all(re.fullmatch("[0-9]{1,18}", key) for key in request.POST.getlist(ACTION_CHECKBOX_NAME)):
+            raise BadRequest("Rows are selected by their numbers.")
         response = super().response_action(request, queryset, *args, **kwargs)
         if isinstance(response, HttpResponseRedirect) and "_from_page" in request.POST:
             row = queryset.filter(pk__in=request.POST.getlist(ACTION_CHECKBOX_NAME)).first()
             return HttpResponseRedirect(admin_url(row)) if row else response
         return response
+
+
+def is_across(request: HttpRequest) -> bool:
+    """Whether all rows were selected that the filter finds, on every page."""
+    return request.POST.get("select_across", "0") != "0"
 
 
 class RetryAdmin(PageActionsAdmin):

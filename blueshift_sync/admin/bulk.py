@@ -28,7 +28,7 @@ from ..conf import app_settings
 from ..delivery.runs import GATHERING
 from ..models import Customer, SyncRun
 from ..services import Selection
-from .actions import PageActionsAdmin, bare, links_to
+from .actions import PageActionsAdmin, bare, is_across, links_to
 
 #: Rows that a confirmation shows by name.
 EXAMPLES = 10
@@ -145,11 +145,6 @@ class BulkAdmin(PageActionsAdmin):
             note_in_history(request, run, text)
         if not runs:
             note_in_history(request, self.model, text)
-
-
-def is_across(request: HttpRequest) -> bool:
-    """Whether all rows were selected that the filter finds, on every page."""
-    return request.POST.get("select_across") == "1"
 
 
 def note_in_history(request: HttpRequest, about: Model | type[Model], text: str) -> None:

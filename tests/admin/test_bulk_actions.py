@@ -221,6 +221,21 @@ def test_the_time_that_calls_take_goes_by_their_records(admin_client: Client) ->
     assert "That is 2 calls or more" in page
 
 
+def test_what_was_ticked_is_meant_though_the_filter_does_not_find_it_any_more(admin_client: Client) -> None:
+    customer = make_customer(state=State.SYNCED)  # a moment ago it was waiting
+    page = act(admin_client, Customer, "leave_out", customer, query="?state__exact=PENDING", confirmed=1)
+    assert "Excluded: 1, by run" in text_of(page)
+    customer.refresh_from_db()
+    assert customer.state == State.EXCLUDED
+
+
+@pytest.mark.parametrize("key", ["abc", "-1", "9" * 30, "\x00", ""])
+def test_what_is_no_rows_number_is_refused(key: str, admin_client: Client) -> None:
+    for name in ("push", "leave_out", "erase", "export", "preview"):
+        posted = {"action": name, "_selected_action": key, "index": 0, "confirmed": 1}
+        assert admin_client.post(list_url(Customer), posted).status_code == 400
+
+
 # History
 
 
