@@ -23,6 +23,7 @@ from ..exceptions import BlueshiftSyncError
 from ..models import SyncRun
 from .changelists import ModelAdmin
 from .display import admin_url, link
+from .history import note_in_history
 from .standstill import why_nothing_is_sent
 
 PUSH_PERMISSIONS = {
@@ -85,13 +86,17 @@ class RetryAdmin(PageActionsAdmin):
         for run in runs:
             with telling_errors(request):
                 retries.append(services.retry(run, requested_by=request.user))
+                note_in_history(request, run, _("Retry failed records"))
         if retries:
             tell_sending(request, retries)
 
     @admin.action(permissions=["retry"], description=gettext_lazy("Cancel what hasn't been sent"))
     def cancel(self, request: HttpRequest, queryset: QuerySet[SyncRun]) -> None:
-        runs = [services.cancel(run) for run in self._runs_to_act_on(request, queryset)]
-        cancelled = [run for run in runs if run.cancel_requested_at is not None]
+        runs = self._runs_to_act_on(request, queryset)
+        going_on = [run for run in runs if run.state in SyncRun.OPEN_STATES and run.cancel_requested_at is None]
+        cancelled = [run for run in map(services.cancel, going_on) if run.cancel_requested_at is not None]
+        for run in cancelled:
+            note_in_history(request, run, _("Cancel what hasn't been sent"))
         if cancelled:
             text = _("Cancelled: {}. Calls that are on their way are finished.")
             messages.success(request, format_html(text, links_to(cancelled)))

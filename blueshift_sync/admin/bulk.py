@@ -10,10 +10,8 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -29,11 +27,10 @@ from ..delivery.runs import GATHERING
 from ..models import Customer, SyncRun
 from ..services import Selection
 from .actions import PageActionsAdmin, bare, is_across, links_to
+from .history import note_in_history
 
 #: Rows that a confirmation shows by name.
 EXAMPLES = 10
-#: As much of what somebody did as the history keeps.
-LONGEST_NOTE = 1000
 
 
 class BulkAdmin(PageActionsAdmin):
@@ -125,20 +122,21 @@ class BulkAdmin(PageActionsAdmin):
 
     # The history
 
-    def note(self, request: HttpRequest, selection: Selection, action: str, runs: Sequence[SyncRun] = ()) -> None:
+    def note(
+        self, request: HttpRequest, selection: Selection, action: str, runs: Sequence[SyncRun] = (), to: Any = ""
+    ) -> None:
         """Writes down who did what: in the history of the row, or of the run where there were several.
 
-        What makes no run, as an export, is noted without an object.
+        `to` names what else it was done with, as a list. What makes no run, as an export, is noted without an object.
         """
-        rows = [] if is_across(request) else list(selection.rows[:2])
-        label = self.label_of(request, action)
-        if len(rows) == 1:
-            note_in_history(request, rows[0], label)
+        label = f"{self.label_of(request, action)} {to}".rstrip()
+        if row := self._only_row(request):
+            note_in_history(request, row, label)
             return
         conditions = ", ".join(f"{title}: {value}" for title, value in self._conditions(request, naming_nobody=True))
-        looked_at = max((run.scope.get("looked_at", 0) for run in runs if GATHERING not in run.scope), default=None)
-        count = selection.rows.count() if looked_at is None else looked_at
-        text = _("%(action)s: %(rows)s") % {"action": label, "rows": self.counted(count)}
+        count = max((rows_of(run, selection) for run in runs), default=None)
+        counted = self.counted(selection.rows.count() if count is None else count)
+        text = _("%(action)s: %(rows)s") % {"action": label, "rows": counted}
         if conditions:
             text = _("%(what)s, filtered by %(conditions)s") % {"what": text, "conditions": conditions}
         for run in runs:
@@ -146,20 +144,22 @@ class BulkAdmin(PageActionsAdmin):
         if not runs:
             note_in_history(request, self.model, text)
 
+    def _only_row(self, request: HttpRequest) -> Any:
+        """The row that was ticked, if it was but one: by what was asked for, which it may not be in any more."""
+        ticked = request.POST.getlist(ACTION_CHECKBOX_NAME)
+        if is_across(request) or len(ticked) != 1:
+            return None
+        return self.get_queryset(request).filter(pk=ticked[0]).first()
 
-def note_in_history(request: HttpRequest, about: Model | type[Model], text: str) -> None:
-    """An entry of Django's own history of a row, or of all rows of a model."""
-    row = about if isinstance(about, Model) else None
-    model = type(row) if row is not None else about
-    user: Any = request.user
-    LogEntry.objects.create(
-        user_id=user.pk,
-        content_type=ContentType.objects.get_for_model(model, for_concrete_model=False),
-        object_id=None if row is None else str(row.pk),
-        object_repr=str(model._meta.verbose_name_plural if row is None else row)[:200],
-        action_flag=CHANGE,
-        change_message=text[:LONGEST_NOTE],
-    )
+
+def rows_of(run: SyncRun, selection: Selection) -> int:
+    """How many rows of the selection the run has dealt with, or is still to deal with."""
+    if "looked_at" not in run.scope:
+        return run.total
+    to_come = run.scope.get(GATHERING, ())
+    rows = (selection.rows.filter(pk__gt=part["after"], pk__lte=part["until"]).count() for part in to_come)
+    looked_at: int = run.scope["looked_at"]
+    return looked_at + sum(rows)
 
 
 def customer_calls(count: int) -> int:

@@ -154,8 +154,9 @@ class ListChangesAdmin(PushAdmin):
             )
         change = services.add_to_list if action == "add_to_list" else services.remove_from_list
         with telling_errors(request):
-            run = change(form.cleaned_data["customer_list"], selection, requested_by=request.user, trigger=ADMIN)
-            self.note(request, selection, action, [run])
+            customer_list = form.cleaned_data["customer_list"]
+            run = change(customer_list, selection, requested_by=request.user, trigger=ADMIN)
+            self.note(request, selection, action, [run], to=customer_list)
             tell_sending(request, [run])
         return None
 

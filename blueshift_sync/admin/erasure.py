@@ -18,8 +18,9 @@ from ..delivery.erased_bodies import ERASED
 from ..delivery.erasure import Erased
 from ..models import ApiCall, Customer, CustomerRemoval, ListMembership, RecordResult
 from .actions import telling_errors
-from .bulk import BulkAdmin, note_in_history
+from .bulk import BulkAdmin
 from .display import link
+from .history import note_in_history
 
 #: Customers that one action erases.
 ERASED_AT_ONCE = 20

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model
+from django.db.models import Model, Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -23,8 +23,11 @@ from ..conf import app_settings
 from ..delivery.causes import Group, Groups, groups_of, of_cause, told_by
 from ..delivery.runs import SentModel
 from ..models import Customer, CustomerRemoval, FailuresByCause, ListMembership, RecordResult, SyncRun, SyncState
+from ..services import Selection
 from .actions import tell_sending, telling_errors
+from .bulk import rows_of
 from .display import Table, cause_cell, link, link_to, list_link, moment
+from .history import note_in_history
 from .mixins import may_view
 from .pages import PageAdmin
 from .standstill import standstill
@@ -60,8 +63,12 @@ class FailuresByCauseAdmin(PageAdmin):
             raise PermissionDenied
         if request.method != "POST":
             return self._confirmation(request, model, cause)
+        failed = of_cause(model._default_manager.all(), cause)
+        code = failed.values_list("error_code", flat=True).first()
         with telling_errors(request):
             run = services.retry_cause(model, cause, requested_by=request.user, trigger=SyncRun.Trigger.ADMIN)
+            rows = _question(model, rows_of(run, Selection(model, Q(error_cause=cause, state=SyncState.State.FAILED))))
+            note_in_history(request, run, f"{_('Send these records again')}: {rows} ({code or cause})")
             tell_sending(request, [run])
         return HttpResponseRedirect(_address())
 

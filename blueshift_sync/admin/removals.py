@@ -90,7 +90,7 @@ class CustomerRemovalAdmin(StandstillNotice, ExportAdmin, ReadOnlyAdmin, ObjectP
             return self.ask(request, selection, action="approve", label=label, consequence=_APPROVING)
         else:
             run = services.approve_removals(selection.rows, requested_by=request.user, trigger=SyncRun.Trigger.ADMIN)
-            self.note(request, self.selection(request, queryset), "approve", [run])
+            self.note(request, selection, "approve", [run])
             tell_sending(request, [run])
         return None
 
@@ -114,6 +114,7 @@ class CustomerRemovalAdmin(StandstillNotice, ExportAdmin, ReadOnlyAdmin, ObjectP
     def retry(self, request: HttpRequest, queryset: QuerySet[CustomerRemoval]) -> None:
         self._check_permission(request)
         run = services.retry_removals(bare(queryset), requested_by=request.user, trigger=SyncRun.Trigger.ADMIN)
+        self.note(request, self.selection(request, queryset), "retry", [run])
         tell_sending(request, [run])
 
     def _check_permission(self, request: HttpRequest) -> None:

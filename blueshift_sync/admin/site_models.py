@@ -25,6 +25,7 @@ from ..sources.mirrored import MirrorModel, is_mirrored_as, rows_of
 from .actions import PUSH_PERMISSIONS, bare, tell_sending, telling_errors
 from .changelists import ModelAdmin
 from .display import Fact, Table, badge, elapsed, facts, link, list_url, moment, problem, state_badge
+from .history import note_in_history
 from .mixins import latest_calls, may_view
 
 #: The name of the column, of the panel and of the action: the site's own are called otherwise.
@@ -125,6 +126,8 @@ class BlueshiftAdminMixin(ModelAdmin):
             runs = services.push_objects(
                 bare(queryset), requested_by=request.user, trigger=SyncRun.Trigger.ADMIN, models=kinds
             )
+            for run in runs:
+                note_in_history(request, run, f"{_('Send to Blueshift now')}: {self.opts.verbose_name_plural}")
             tell_sending(request, runs)
 
     # Who may do what

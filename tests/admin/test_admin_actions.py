@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.test import Client
+from django.utils import timezone
 
 from blueshift_sync import services
 from blueshift_sync.exceptions import BlueshiftSyncError
@@ -109,6 +111,24 @@ def test_failed_records_of_runs_are_retried(admin_client: Client) -> None:
     response = act(admin_client, SyncRun, "retry", *runs)
     assert "Sending 2 records:" in text_of(response)
     assert [run.retries.get().total for run in runs] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "label"), [("retry", "Retry failed records"), ("cancel", "Cancel what hasn't been sent")]
+)
+def test_who_retried_or_cancelled_a_run_is_in_its_history(
+    name: str, label: str, admin_client: Client, admin_user: Any
+) -> None:
+    run = make_run(rejected=1)
+    act(admin_client, SyncRun, name, run)
+    entry = LogEntry.objects.get()
+    assert (entry.user, entry.get_edited_object(), entry.change_message) == (admin_user, run, label)
+
+
+def test_a_run_that_was_cancelled_before_is_not_cancelled_again(admin_client: Client) -> None:
+    run = make_run(state="CANCELLED", cancel_requested_at=timezone.now())
+    assert "There is nothing to cancel" in text_of(act(admin_client, SyncRun, "cancel", run))
+    assert not LogEntry.objects.exists()
 
 
 def test_one_run_that_cant_be_retried_doesnt_hold_up_the_others(

@@ -251,6 +251,42 @@ def test_what_was_done_to_one_is_in_its_own_history(admin_client: Client, admin_
     assert "Send to Blueshift now" in text_of(admin_client.get(page_url(customer, "history")))
 
 
+@pytest.mark.parametrize(
+    ("name", "fields", "label"),
+    [
+        ("take_in", {"state": State.EXCLUDED, "error_code": "excluded_by_operator"}, "Include: send again"),
+        ("retry_failed", {"state": State.FAILED}, "Retry failed ones"),
+    ],
+)
+def test_the_one_is_known_by_what_was_ticked_though_it_is_no_such_row_any_more(
+    name: str, fields: dict[str, Any], label: str, admin_client: Client
+) -> None:
+    customer = make_customer(**fields)
+    act(admin_client, Customer, name, customer)
+    entry = LogEntry.objects.get()
+    assert (entry.get_edited_object(), entry.change_message) == (customer, label)
+
+
+def test_the_history_says_which_list(admin_client: Client) -> None:
+    customer, customer_list = make_customer(), make_list(name="News", list_id=77)
+    act(admin_client, Customer, "add_to_list", customer, confirmed=1, customer_list=customer_list.pk)
+    assert LogEntry.objects.get().change_message == "Add to list… News (77)"
+
+
+def test_the_history_counts_what_a_worker_is_still_to_do(admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathering, "REQUEST_SECONDS", 0.0)
+    one = make_many(MANY, state=State.FAILED)
+    across(admin_client, Customer, "push", one, query="?state__exact=FAILED", confirmed=1)
+    assert Customer.objects.filter(state=State.FAILED).count() == MANY - gathering.SLICE
+    assert LogEntry.objects.get().change_message.startswith("Send to Blueshift now: 3,000 customers,")
+
+
+def test_the_history_of_a_result_names_nobody(admin_client: Client) -> None:
+    result = make_result(customer=make_customer(), identifier="ada@example.com")
+    act(admin_client, RecordResult, "resend", result)
+    assert LogEntry.objects.get().object_repr == f"#{result.pk}"
+
+
 def test_what_was_done_to_many_is_one_entry_of_their_run(admin_client: Client) -> None:
     failed = [make_customer(state=State.FAILED) for _ in range(3)]
     across(admin_client, Customer, "push", failed[0], query="?state__exact=FAILED&q=customer", confirmed=1)

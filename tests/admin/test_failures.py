@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -74,6 +75,14 @@ def test_what_is_excluded_or_erased_is_no_failure_any_more(name: str, admin_clie
     gone.refresh_from_db()
     assert (gone.state, gone.error_cause) == ("EXCLUDED", "")
     assert "1 customer" in text_of(admin_client.get(send_url("customer", left)))
+
+
+def test_who_sent_a_cause_again_is_in_the_runs_history(admin_client: Client, admin_user: Any) -> None:
+    row, _other = fail(), fail()
+    admin_client.post(send_url("customer", row))
+    entry = LogEntry.objects.get()
+    assert (entry.user, entry.get_edited_object()) == (admin_user, SyncRun.objects.get())
+    assert entry.change_message == "Send these records again: 2 customers (rejected)"
 
 
 def test_memberships_removals_and_rejections_have_groups_of_their_own(admin_client: Client) -> None:

@@ -1,0 +1,35 @@
+"""Django's own history of who did what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Model
+from django.http import HttpRequest
+
+from ..models import RecordResult
+
+#: As much of what somebody did as the history keeps.
+LONGEST_NOTE = 1000
+
+
+def note_in_history(request: HttpRequest, about: Model | type[Model], text: str) -> None:
+    """An entry of Django's own history of a row, or of all rows of a model."""
+    row = about if isinstance(about, Model) else None
+    model = type(row) if row is not None else about
+    user: Any = request.user
+    LogEntry.objects.create(
+        user_id=user.pk,
+        content_type=ContentType.objects.get_for_model(model, for_concrete_model=False),
+        object_id=None if row is None else str(row.pk),
+        object_repr=_name(row)[:200] if row is not None else str(model._meta.verbose_name_plural),
+        action_flag=CHANGE,
+        change_message=text[:LONGEST_NOTE],
+    )
+
+
+def _name(row: Model) -> str:
+    """A result by its number, for its own name is a person's, and it isn't looked for when one is erased."""
+    return f"#{row.pk}" if isinstance(row, RecordResult) else str(row)
