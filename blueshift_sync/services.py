@@ -63,6 +63,7 @@ __all__ = [
     "resend",
     "retry",
     "retry_cause",
+    "retry_failed",
     "retry_removals",
     "save_edited",
 ]
@@ -196,8 +197,13 @@ def retry_cause(model: SentModel, cause: str, requested_by: Any = None, *, trigg
 
     `cause` is an `error_cause` of theirs.
     """
-    failed = HAS_CAUSE & Q(error_cause=cause, state=SyncState.State.FAILED)
-    return _gather(_new_run(model, trigger, requested_by), [Selection(model, failed)], "retry")
+    return retry_failed(Selection(model, HAS_CAUSE & Q(error_cause=cause)), requested_by, trigger=trigger)
+
+
+def retry_failed(records: Selection, requested_by: Any = None, *, trigger: Trigger = Trigger.RETRY) -> SyncRun:
+    """Sends those of these records again that are FAILED, as `retry` does. Returns the new run."""
+    run = _new_run(records.model, trigger, requested_by)
+    return _gather(run, [records.only(Q(state=SyncState.State.FAILED))], "retry")
 
 
 def approve_removals(

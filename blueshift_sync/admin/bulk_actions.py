@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -38,17 +39,18 @@ class PushAdmin(ExportAdmin, BulkAdmin):
     @admin.action(permissions=["push"], description=gettext_lazy("Send to Blueshift now"))
     def push(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         text = _("They are sent even if Blueshift has their newest values. Those that are excluded are left out.")
-        return self._push(request, queryset, "push", text)
+        return self._push(request, queryset, "push", text, send=services.push)
 
     @admin.action(permissions=["push"], description=gettext_lazy("Send now what isn't in step"))
     def push_changed(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         text = _("Those that are in step or excluded are left as they are.")
-        return self._push(request, queryset, "push_changed", text, only_changed=True)
+        return self._push(request, queryset, "push_changed", text, send=services.push, only_changed=True)
 
     @admin.action(permissions=["push"], description=gettext_lazy("Retry failed ones"))
     def retry_failed(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         text = _("Only those that are failed are sent, with their newest values.")
-        return self._push(request, queryset, "retry_failed", text, Q(state=SyncState.State.FAILED))
+        failed = Q(state=SyncState.State.FAILED)
+        return self._push(request, queryset, "retry_failed", text, failed, send=services.retry_failed)
 
     def _push(
         self,
@@ -57,6 +59,8 @@ class PushAdmin(ExportAdmin, BulkAdmin):
         action: str,
         consequence: str,
         where: Q | None = None,
+        *,
+        send: Callable[..., SyncRun],
         **options: Any,
     ) -> HttpResponse | None:
         self.check_permission(request, "push")
@@ -64,7 +68,7 @@ class PushAdmin(ExportAdmin, BulkAdmin):
         if self.answered(request) is None:
             return self.ask(request, selection, action=action, consequence=consequence, duration=duration_of_rows)
         with telling_errors(request):
-            run = services.push(selection, requested_by=request.user, trigger=ADMIN, **options)
+            run = send(selection, requested_by=request.user, trigger=ADMIN, **options)
             self.note(request, selection, action, [run])
             tell_sending(request, [run])
         return None

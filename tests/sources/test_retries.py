@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 
 from blueshift_sync import services
 from blueshift_sync.models import Customer, ListMembership, SyncRun
@@ -32,6 +34,17 @@ def test_a_retry_of_a_run_sends_the_newest_values() -> None:
     Person.objects.update(email="new@example.com")
     again = services.retry(run)
     assert (again.total, mirrored(person).email, mirrored(person).run) == (1, "new@example.com", again)
+
+
+def test_retrying_what_was_ticked_in_the_admin_sends_the_newest_values(admin_client: Client) -> None:
+    mended, left = Person.objects.create(email=""), Person.objects.create(email="")
+    Person.objects.filter(pk=mended.pk).update(email="ada@example.com")
+    ticked = [mirrored(person).pk for person in (mended, left)]
+    posted = {"action": "retry_failed", "_selected_action": ticked, "index": 0}
+    admin_client.post(reverse("admin:blueshift_sync_customer_changelist"), posted)
+    row, run = mirrored(mended), SyncRun.objects.latest("pk")
+    assert (row.state, row.email, row.run, run.total) == ("PENDING", "ada@example.com", run, 1)
+    assert mirrored(left).state == "FAILED"
 
 
 def test_a_retry_reads_memberships_again(news: None) -> None:
