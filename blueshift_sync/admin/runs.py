@@ -108,7 +108,7 @@ class SyncRunAdmin(StandstillNotice, ExportAdmin, RetryAdmin, ReadOnlyAdmin, Obj
         return problem("", row.error)
 
     def page_action_names(self, row: SyncRun) -> tuple[str, ...]:
-        retry = ("retry",) if row.rejected else ()
+        retry = ("retry",) if may_have_failed(row) else ()
         cancel = ("cancel",) if row.state in SyncRun.OPEN_STATES and row.cancel_requested_at is None else ()
         return retry + cancel
 
@@ -138,6 +138,11 @@ class SyncRunAdmin(StandstillNotice, ExportAdmin, RetryAdmin, ReadOnlyAdmin, Obj
             ),
             "tables": [_totals(obj, books), *_failures(request, obj), *_calls(request, obj)],
         }
+
+
+def may_have_failed(run: SyncRun) -> bool:
+    """Whether records of the run may be failed: rejected, or taken back when it was cancelled."""
+    return bool(run.rejected) or run.cancel_requested_at is not None
 
 
 # How far it is
@@ -242,7 +247,7 @@ def _unfinished(run: SyncRun, books: Books) -> list[list[Any]]:
 
 def _failures(request: HttpRequest, run: SyncRun) -> list[Table]:
     models = [model for model in models_of(run) if may_view(request, model)]
-    if not models or not run.rejected:
+    if not models or not may_have_failed(run):
         return []
     found, is_all = failed_in_run(run, models)
     note = _("Only %(number)s of the records that failed were looked at.") % {"number": _number(OF_A_RUN)}

@@ -11,11 +11,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from blueshift_sync import services
 from blueshift_sync.models import Customer, ListMembership, SyncRun
 from tests.factories import make_call, make_customer, make_membership, make_run
 
 from .conftest import Login
-from .pages import page_url, text_of
+from .pages import action, list_url, page_url, text_of
 
 
 def totals(client: Client, run: SyncRun) -> str:
@@ -79,6 +80,18 @@ def test_a_run_that_failed_says_why(admin_client: Client) -> None:
 def test_a_retry_is_offered_where_records_failed(rejected: int, offered: bool, admin_client: Client) -> None:
     run = make_run(total=1, rejected=rejected)
     assert ("Retry failed records" in text_of(admin_client.get(page_url(run)))) is offered
+
+
+def test_what_a_cancelled_run_took_back_is_told_and_can_be_sent_after_all(admin_client: Client) -> None:
+    run = make_run(total=1)
+    customer = make_customer(run=run, state="PENDING")
+    services.cancel(run)
+    text = text_of(admin_client.get(page_url(run)))
+    assert "Retry failed records" in text
+    assert "The run was cancelled before this was sent." in text
+    admin_client.post(list_url(SyncRun), action("retry", run, _from_page=1))
+    customer.refresh_from_db()
+    assert (customer.state, customer.run) == ("PENDING", run.retries.get())
 
 
 # How far it is
