@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from .. import services
 from ..delivery.runs import GATHERING
 from ..exceptions import BlueshiftSyncError
-from ..models import SyncRun
+from ..models import CustomerRemoval, SyncRun
 from .changelists import ModelAdmin
 from .display import admin_url, link
 from .history import note_in_history
@@ -30,6 +30,7 @@ PUSH_PERMISSIONS = {
     SyncRun.Kind.CUSTOMERS: "blueshift_sync.push_customer",
     SyncRun.Kind.LISTS: "blueshift_sync.push_listmembership",
 }
+DECIDE_ON_REMOVALS = "blueshift_sync.approve_customerremoval"
 #: Runs that one action retries or cancels.
 RUNS_AT_ONCE = 20
 
@@ -106,12 +107,20 @@ class RetryAdmin(PageActionsAdmin):
     def _runs_to_act_on(self, request: HttpRequest, queryset: QuerySet[SyncRun]) -> list[SyncRun]:
         """The selected runs; none, and a message, where they are too many."""
         runs = list(bare(queryset).order_by("pk")[: RUNS_AT_ONCE + 1])
-        if not all(request.user.has_perm(PUSH_PERMISSIONS[SyncRun.Kind(run.kind)]) for run in runs):
+        if not all(request.user.has_perms(_permissions_for(run)) for run in runs):
             raise PermissionDenied
         if len(runs) > RUNS_AT_ONCE:
             messages.error(request, _("At most %(number)s runs at once. Select fewer.") % {"number": RUNS_AT_ONCE})
             return []
         return runs
+
+
+def _permissions_for(run: SyncRun) -> list[str]:
+    """What it takes to send what the run sends, or not to."""
+    permissions = [PUSH_PERMISSIONS[SyncRun.Kind(run.kind)]]
+    if CustomerRemoval.objects.filter(run=run).exists():
+        permissions.append(DECIDE_ON_REMOVALS)
+    return permissions
 
 
 def bare(queryset: QuerySet[Any]) -> QuerySet[Any]:

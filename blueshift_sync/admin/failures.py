@@ -24,7 +24,7 @@ from ..delivery.causes import Group, Groups, groups_of, of_cause, told_by
 from ..delivery.runs import SentModel
 from ..models import Customer, CustomerRemoval, FailuresByCause, ListMembership, RecordResult, SyncRun, SyncState
 from ..services import Selection
-from .actions import tell_sending, telling_errors
+from .actions import DECIDE_ON_REMOVALS, tell_sending, telling_errors
 from .bulk import rows_of
 from .display import Table, cause_cell, link, link_to, list_link, moment
 from .history import note_in_history
@@ -37,7 +37,7 @@ SEND = "blueshift_sync_failuresbycause_send"
 SENT_AGAIN: dict[str, tuple[SentModel, str]] = {
     "customer": (Customer, "blueshift_sync.push_customer"),
     "listmembership": (ListMembership, "blueshift_sync.push_listmembership"),
-    "customerremoval": (CustomerRemoval, "blueshift_sync.approve_customerremoval"),
+    "customerremoval": (CustomerRemoval, DECIDE_ON_REMOVALS),
 }
 
 

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from .. import services
 from ..delivery.removal_guards import APPROVAL_NEEDED
 from ..models import ApiCall, Customer, CustomerRemoval, SyncRun
-from .actions import bare, tell_sending
+from .actions import DECIDE_ON_REMOVALS, bare, tell_sending
 from .changelists import LargeListAdmin
 from .display import Table, badge, facts, link, link_to, moment, numbered_link, problem, state_badge
 from .export import ExportAdmin
@@ -77,7 +77,7 @@ class CustomerRemovalAdmin(StandstillNotice, ExportAdmin, ReadOnlyAdmin, ObjectP
         return Q(identifier__startswith=term)
 
     def has_approve_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("blueshift_sync.approve_customerremoval")
+        return request.user.has_perm(DECIDE_ON_REMOVALS)
 
     @admin.action(permissions=["approve"], description=gettext_lazy("Approve: remove from Blueshift"))
     def approve(self, request: HttpRequest, queryset: QuerySet[CustomerRemoval]) -> HttpResponse | None:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from blueshift_sync import services
 from blueshift_sync.exceptions import BlueshiftSyncError
 from blueshift_sync.models import ApiCall, Customer, ListMembership, SyncRun
-from tests.factories import make_call, make_customer, make_membership, make_result, make_run
+from tests.factories import make_call, make_customer, make_membership, make_removal, make_result, make_run
 
 from .conftest import Login
 from .pages import action, list_url, page_url, text_of
@@ -123,6 +123,18 @@ def test_who_retried_or_cancelled_a_run_is_in_its_history(
     act(admin_client, SyncRun, name, run)
     entry = LogEntry.objects.get()
     assert (entry.user, entry.get_edited_object(), entry.change_message) == (admin_user, run, label)
+
+
+@pytest.mark.parametrize("name", ["retry", "cancel"])
+def test_a_run_of_removals_takes_the_permission_for_these(name: str, login: Login) -> None:
+    run = make_run(rejected=1)
+    removal = make_removal(run=run, state="FAILED", error_code="unprocessable", due_at=None)
+    client = login("view_syncrun", "push_customer", "push_listmembership")
+    assert act(client, SyncRun, name, run).status_code == 403
+    removal.refresh_from_db()
+    assert removal.state == "FAILED"
+    client = login("view_syncrun", "push_customer", "approve_customerremoval")
+    assert act(client, SyncRun, name, run).status_code == 200
 
 
 def test_a_run_that_was_cancelled_before_is_not_cancelled_again(admin_client: Client) -> None:
