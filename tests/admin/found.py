@@ -197,7 +197,7 @@ def crawl(client: Client) -> dict[str, Page]:
             continue
         seen.add((view, parameters))
         response = client.get(address)
-        if _is_page(response):
+        if is_page(response):
             pages[address] = Page(address, response.content.decode())
             ahead += [link for link in pages[address].links if not (parameters and view_at(link) == view)]
     return pages
@@ -222,18 +222,18 @@ def all_pages(client: Client, rows: Rows) -> list[Page]:
     for view in VIEWS:
         address = view.address_on(crawled, rows)
         response = client.get(address)
-        if _is_page(response):
+        if is_page(response):
             pages.setdefault(address, Page(address, response.content.decode()))
     for one in ACTIONS:
         with transaction.atomic():
             response = client.post(one.address, one.payload(rows))
             transaction.set_rollback(True)
-        if _is_page(response):
+        if is_page(response):
             pages[str(one)] = Page(one.address, response.content.decode())
     return list(pages.values())
 
 
-def _is_page(response: Any) -> bool:
+def is_page(response: Any) -> bool:
     """Not a download, and not a body as it went over the wire, which is plain text to a browser."""
     return response.status_code == 200 and response["Content-Type"].startswith("text/html")
 
