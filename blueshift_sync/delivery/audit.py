@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import IntegrityError, connections, router, transaction
 from django.db.models import DateTimeField, Value
@@ -19,6 +19,8 @@ from .erased_bodies import ERASED
 from .redaction import Redaction
 from .runs import note_calls
 from .statements import ByKey, find_rows, insert_rows, update_rows
+
+Item = TypeVar("Item")
 
 #: The columns of a result, as they are written.
 RESULT_COLUMNS = (
@@ -61,7 +63,8 @@ def _open(to_open: Sequence[tuple[Batch, HttpCall]], job_id: str) -> list[ApiCal
 
 def _insert(calls: Sequence[ApiCall], using: str) -> None:
     if connections[using].features.can_return_rows_from_bulk_insert:
-        ApiCall.objects.using(using).bulk_create(calls)
+        for few in _fit_for_a_statement(calls, lambda call: len(call.request_body)):
+            ApiCall.objects.using(using).bulk_create(few)
     else:  # MySQL doesn't tell the keys of several rows
         for call in calls:
             call.save(using=using, force_insert=True)
@@ -116,21 +119,21 @@ def _write_late(finished: Sequence[Finished]) -> None:
 
 
 def _write(columns: Mapping[int, Mapping[str, Any]]) -> None:
-    for pks in _fit_for_a_statement(columns):
+    for pks in _fit_for_a_statement(columns, lambda pk: len(columns[pk]["response_body"].encode())):
         names = columns[pks[0]]
         update_rows(ApiCall, pks, {name: ByKey.of({pk: columns[pk][name] for pk in pks}) for name in names})
 
 
-def _fit_for_a_statement(columns: Mapping[int, Mapping[str, Any]]) -> Iterator[list[int]]:
-    """The keys in groups whose answers are together no longer than one answer may be."""
-    group: list[int] = []
+def _fit_for_a_statement(items: Iterable[Item], bytes_of: Callable[[Item], int]) -> Iterator[list[Item]]:
+    """The items in groups that are together no longer than one answer may be; a longer one by itself."""
+    group: list[Item] = []
     size = 0
-    for pk, values in columns.items():
-        length = len(values["response_body"].encode())
+    for item in items:
+        length = bytes_of(item)
         if group and size + length > MAX_ANSWER_BYTES:
             yield group
             group, size = [], 0
-        group.append(pk)
+        group.append(item)
         size += length
     if group:
         yield group

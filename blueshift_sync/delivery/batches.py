@@ -14,6 +14,10 @@ from .policy import POLICIES, Policy
 from .redaction import Redaction
 from .runs import SentModel
 
+#: Bytes of a body. Blueshift documents no limit; but a call is stored before it leaves, and MariaDB takes 16 MB in one
+#: statement (`max_allowed_packet`). Masked, a body may be three times as long, and be quoted besides.
+LARGEST_BODY = 3 * 1024 * 1024
+
 
 @dataclass
 class Batch:
@@ -29,6 +33,11 @@ class Batch:
     def records(self) -> Sequence[Any]:
         """The mirror's rows in the order of the request's records."""
         return self.claim.records if self.claim else ()
+
+    @property
+    def is_too_large(self) -> bool:
+        """Whether its body is longer than any may be."""
+        return len(self.request.body or b"") > LARGEST_BODY
 
     @property
     def endpoint(self) -> ApiCall.Endpoint:

@@ -139,11 +139,11 @@ def release(model: type[Any], claim: Claim) -> None:
     let_go(model, claim, [record.pk for record in claim.records], **next_state(timezone.now()))
 
 
-def put_aside(model: type[Any], claim: Claim) -> None:
-    """The claim holds a record of which no JSON can be made: it is FAILED, once it stands alone."""
+def put_aside(model: type[Any], claim: Claim, code: str, message: str) -> None:
+    """No call can be made of the claim's records together. One that stands alone is FAILED, with code and sentence."""
     pks = [record.pk for record in claim.records]
     if len(pks) == 1:
-        refuse(claim, model, pks, *NOT_JSON)
+        refuse(claim, model, pks, code, message)
     else:
         let_go(model, claim, pks, **next_state(timezone.now()), batch_limit=next_batch_limit(Isolate.HALVES, len(pks)))
 

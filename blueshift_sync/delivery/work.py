@@ -11,8 +11,8 @@ from typing import Any
 from django.utils import timezone
 
 from ..models import Customer, CustomerRemoval, ListMembership, SyncRun
-from .batches import Batch
-from .claim import Claim, put_aside, release
+from .batches import LARGEST_BODY, Batch
+from .claim import NOT_JSON, Claim, put_aside, release
 from .customers import claim_customers, customers_batch
 from .lists import claim_list_to_read, give_up_reading, list_reading
 from .memberships import claim_memberships, memberships_batch
@@ -21,6 +21,12 @@ from .runs import close_run
 
 #: Seconds for which a kind of work isn't asked for again after it had none, while there is other work.
 IDLE = 0.5
+
+#: What is said of a record that is too large for a call by itself.
+TOO_LARGE = (
+    "value_not_sendable",
+    f"This record makes a call of more than {LARGEST_BODY:,} bytes: it needs shorter texts, or fewer attributes.",
+)
 
 Take = Callable[[int], list[Batch]]
 
@@ -88,13 +94,18 @@ class Work:
 
 
 def _batches(claims: Sequence[Claim], batch_of: Callable[[Claim], Batch], model: type[Any]) -> list[Batch]:
-    """The batches of these claims, but for those that can't be written down."""
+    """The batches of these claims, but for those that can't be written down, or are too large."""
     batches = []
     for claim in claims:
         try:
-            batches.append(batch_of(claim))
+            batch = batch_of(claim)
         except (TypeError, ValueError, RecursionError):
-            put_aside(model, claim)
+            put_aside(model, claim, *NOT_JSON)
+            continue
+        if batch.is_too_large:
+            put_aside(model, claim, *TOO_LARGE)
+        else:
+            batches.append(batch)
     return batches
 
 

@@ -37,12 +37,8 @@ from .readings import Reading, key_text, read_customer, read_customer_alone
 from .reads import changes_afterwards
 from .removals import plan_removals
 from .trips import is_undone, savepoint, savepoint_within
-from .values import size_of
 
 Reader = Callable[[CustomerSource, Model], Reading]
-
-#: Characters of attributes in one statement: MySQL and MariaDB take 16 MB, and some characters are written as six.
-LARGEST_STATEMENT = 2_000_000
 
 CUSTOMER_COLUMNS = (
     *CHANGE_COLUMNS,
@@ -290,35 +286,14 @@ def _write(
         write(insert_of([row]) if row.pk is None else update_of(row, _changed_names(row, before[row.pk])))
     else:
         known = [row for row in rows if row.pk is not None]
-        _update(known, _changed_columns(known, before))
-        for few in _statements([row for row in rows if row.pk is None]):
-            insert_each(few)
+        update_each(known, _changed_columns(known, before))
+        insert_each([row for row in rows if row.pk is None])
 
 
 def _changed_columns(rows: Sequence[Customer], before: Mapping[int, Mapping[str, Any]]) -> list[str]:
     """The columns in which at least one row has changed, and those with which rows give IDs up to each other."""
     changed = {name for row in rows for name in _changed_names(row, before[row.pk])}
     return [*{"customer_id", "contested_customer_id", *changed}]
-
-
-def _update(rows: Sequence[Customer], columns: Sequence[str]) -> None:
-    for few in _statements(rows):
-        update_each(few, columns)
-
-
-def _statements(rows: Sequence[Customer]) -> Iterator[list[Customer]]:
-    """The rows in slices that fit into one statement each; as a rule that is all of them."""
-    few: list[Customer] = []
-    size = 0
-    for row in rows:
-        own = sum(size_of(value) for value in row.attributes.values())
-        if size + own > LARGEST_STATEMENT and few:
-            yield few
-            few, size = [], 0
-        few.append(row)
-        size += own
-    if few:
-        yield few
 
 
 def _changed_names(row: Customer, before: Mapping[str, Any]) -> list[str]:
@@ -356,7 +331,7 @@ def _detach(rows: Sequence[Customer], mirror: str) -> None:
             error_code="source_deleted",
             error_message="The object on the site was deleted.",
         )
-    _update(rows, DETACHED_COLUMNS)
+    update_each(rows, DETACHED_COLUMNS)
     _leave_all_lists(rows, mirror)
 
 
