@@ -30,7 +30,14 @@ CALLS = 25
 
 
 @pytest.fixture
-def fast_worker(start_worker: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Any:
+def simulator(simulator: Any, settings: Any) -> Any:
+    """Nobody dies here. A lease that only a clock can end, and time-outs that hardly a machine is too slow for."""
+    settings.BLUESHIFT_SYNC = {**settings.BLUESHIFT_SYNC, "LEASE_SECONDS": SHIFT_SECONDS / 4, "TIMEOUT": [10, 30]}
+    return simulator
+
+
+@pytest.fixture
+def fast_worker(simulator: Any, start_worker: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Any:
     """A worker whose clock is fast."""
     with monkeypatch.context() as shifted:
         shifted.setenv("PYTHONPATH", os.pathsep.join([str(CLOCK), os.environ.get("PYTHONPATH", "")]))
