@@ -454,7 +454,7 @@ def _has(model: type[Model], name: str) -> bool:
 
 
 def _have_together(model: type[Model], name: str) -> bool:
-    """Whether many objects have it: a method of their manager. What every manager keeps, such as `name`, isn't meant."""
+    """Whether many objects have it: a method of their manager. What all managers keep, such as `name`, isn't meant."""
     found = getattr(model._default_manager, name, None)
     return callable(found) or (hasattr(model._default_manager, name) and not hasattr(models.Manager(), name))
 
