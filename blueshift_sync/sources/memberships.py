@@ -237,6 +237,8 @@ def read_wish_alone(source: MembershipSource, obj: Model, using: str) -> Wish | 
 
 def _list_number(list_id: Any) -> int:
     number = int(list_id)
+    if isinstance(list_id, bool) or (not isinstance(list_id, str) and number != list_id):
+        raise SourceError(f"{list_id} can't be the number of a list.")
     if not 0 < number <= models.BigIntegerField.MAX_BIGINT:
         raise SourceError(f"{number} can't be the number of a list.")
     return number

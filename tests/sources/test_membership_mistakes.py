@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -43,6 +44,13 @@ def test_what_is_no_number_of_a_list_is_logged_and_goes_no_further(
     signup = Signup.objects.create(person=ada(), news=number)
     assert not ListMembership.objects.exists()
     assert f"The source News failed at site.Signup {signup.pk}" in caplog.text
+
+
+@pytest.mark.parametrize("number", [7.5, Decimal("7.5"), True])
+def test_a_fraction_or_a_boolean_is_no_number_of_a_list(source: Any, number: Any) -> None:
+    source["list_id"] = lambda visit: number
+    Visit.objects.create(person=ada())
+    assert not ListMembership.objects.exists()
 
 
 def test_a_mistake_fails_the_membership_with_a_sentence_until_it_is_mended(writes: Callable[..., list[str]]) -> None:
