@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.core import serializers
 from django.db import connections, transaction
+from django.db.models.signals import post_delete
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from blueshift_sync import services
 from blueshift_sync.models import Customer, CustomerList, ListMembership
+from tests.sources.helpers import heard_first
 
 from .models import (
     ActiveMember,
@@ -83,6 +86,8 @@ class ClubMachine(RuleBasedStateMachine):
             Trainer.objects.all().delete()
             for model in SITE_MODELS:
                 model.objects.all().delete()  # type: ignore[attr-defined]
+            for model in (Member, Tag):
+                model.objects.using("elsewhere").all().delete()  # type: ignore[attr-defined]
 
     def pick(self, model: Any, which: int) -> Any:
         """One of the objects, if there is any."""
@@ -144,6 +149,45 @@ class ClubMachine(RuleBasedStateMachine):
             trainer.__dict__.update({key: value for key, value in member.__dict__.items() if key != "_state"})
             trainer._state.adding = False  # the parent's row is there
             trainer.save()
+
+    @rule(which=WHICH)
+    def demote(self, which: int) -> None:
+        trainer = self.pick(Trainer, which)
+        if trainer is not None:
+            trainer.delete(keep_parents=True)
+
+    @rule(which=WHICH, model=st.sampled_from([Member, Trainer, Order, Tag, Signup]), tries_again=st.booleans())
+    def delete_in_vain(self, which: int, model: Any, tries_again: bool) -> None:
+        row = self.pick(model, which)
+        if row is not None:
+            with heard_first(post_delete, model, refuse), suppress(RolledBack), transaction.atomic():
+                row.delete()
+            if tries_again:
+                row.delete()
+
+    @rule(which=WHICH, name=st.sampled_from(NAMES), number=st.sampled_from(NUMBERS))
+    def load_fixture(self, which: int, name: str, number: str) -> None:
+        member = self.pick(Member, which)
+        if member is not None:
+            member.name, member.number = name, number
+            for loaded in serializers.deserialize("json", serializers.serialize("json", [member])):
+                loaded.save()
+            services.capture(Member.objects.all())
+
+    @rule(which=WHICH, model=st.sampled_from([Member, Tag]), captures=st.booleans(), stays=st.booleans())
+    def archive(self, which: int, model: Any, captures: bool, stays: bool) -> None:
+        """A copy in another database, which is none of the mirror's."""
+        row = self.pick(model, which)
+        if row is None:
+            return
+        row.name = "archived"
+        if model is Member:
+            row.sponsor = None
+        row.save(using="elsewhere")
+        if captures:
+            services.capture(model.objects.using("elsewhere").all())
+        if not stays:
+            model.objects.using("elsewhere").all().delete()
 
     @rule(which=WHICH, whom=WHICH)
     def swap_numbers(self, which: int, whom: int) -> None:
@@ -349,9 +393,9 @@ class ClubMachine(RuleBasedStateMachine):
             holders = [row for row in rows if row.customer_id == number]
             assert len(holders) == 1, number
             assert holders[0].state == "PENDING"
-            assert {(row.state, row.error_code) for row in rows if row not in holders} <= {
-                ("FAILED", "duplicate_customer_id")
-            }
+            others = [row for row in rows if row not in holders]
+            assert {(row.state, row.error_code) for row in others} <= {("FAILED", "duplicate_customer_id")}
+            assert all(f"The customer ID '{number}' already belongs to " in row.error_message for row in others)
 
     def lists_are_exact(self, customers: Any) -> None:
         wanted = {
@@ -412,6 +456,11 @@ def attributes_by_member() -> dict[uuid.UUID, dict[str, Any]]:
         }
         for pk in names
     }
+
+
+def refuse(**kwargs: Any) -> None:
+    """A receiver of the site's own that has a deletion undone."""
+    raise RolledBack
 
 
 def link(manager: Any, other: Any, action: str) -> None:
