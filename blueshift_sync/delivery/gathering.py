@@ -23,7 +23,7 @@ from ..models import SyncRun
 from .drain import never
 from .locks import gives_way
 from .redis import SITE_PATIENCE, WORKER_PATIENCE, queue, redis_errors_named
-from .runs import GATHERING, close_run, finish_if_done
+from .runs import GATHERING, SELECTED, close_run, finish_if_done
 from .selections import Selection
 from .wake import DRAIN_SECONDS, JOB_TIMEOUT, wake_quietly
 
@@ -65,7 +65,7 @@ def begin(run: SyncRun, selections: Sequence[Selection], do: str, **options: Any
     run.scope = {
         **options,
         "do": do,
-        "of": [selection.to_json() for selection in selections],
+        SELECTED: [selection.to_json() for selection in selections],
         "looked_at": 0,
         "changed": 0,
         GATHERING: [{"after": 0, "until": selection.last_key()} for selection in selections],
@@ -108,8 +108,8 @@ def _do_slice(run_id: int, actions: Mapping[str, Action]) -> Done | None:
     if not where_it_is or run.closed_at is not None:
         return None
     scope = dict(run.scope)
-    number = len(scope["of"]) - len(where_it_is)
-    selection = Selection.from_json(scope["of"][number])
+    number = len(scope[SELECTED]) - len(where_it_is)
+    selection = Selection.from_json(scope[SELECTED][number])
     size = CALLS_IN_A_SLICE if selection.model._meta.model_name == "apicall" else SLICE
     pks = selection.after(where_it_is[0]["after"], where_it_is[0]["until"], size)
     done = actions[scope["do"]](run, selection.model, pks) if pks else Done()

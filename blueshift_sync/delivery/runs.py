@@ -30,6 +30,8 @@ AT_REST: dict[str, Any] = {"due_at": None, "waiting_since": None, "attempts": 0,
 
 #: The key of a run's scope that says how far its records have been gathered; it is there until they all have been.
 GATHERING = "gathering"
+#: The key of what was selected, for as long as the run goes on.
+SELECTED = "of"
 
 #: What is said of a run that ended before all of its memberships could be sent.
 PARKED = "Some memberships wait for their customer or their list. They say for what, and follow by themselves."
@@ -147,8 +149,13 @@ def finish_if_done(run_id: int) -> None:
         return
     state = _final_state(run)
     open_run = SyncRun.objects.filter(pk=run.pk, state__in=SyncRun.OPEN_STATES)
-    if _change(open_run, state=state, finished_at=timezone.now()):
+    if _change(open_run, state=state, finished_at=timezone.now(), scope=_scope_of_ended(run)):
         run_finished.send_robust(sender=SyncRun, run_id=run.pk, state=state)
+
+
+def _scope_of_ended(run: SyncRun) -> dict[str, Any]:
+    """Without what was selected: nobody goes on with it, and what was searched for may name a person."""
+    return {name: value for name, value in run.scope.items() if name not in {SELECTED, GATHERING}}
 
 
 def cancel_run(run_id: int) -> None:

@@ -11,7 +11,9 @@ from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.test import Client
 
-from blueshift_sync.models import Customer, RecordResult
+from blueshift_sync import services
+from blueshift_sync.delivery import gathering
+from blueshift_sync.models import Customer, RecordResult, SyncRun
 from tests.factories import make_call, make_customer, make_detached_customer, make_removal, make_result
 
 from .conftest import Login
@@ -79,6 +81,25 @@ def test_the_history_says_who_did_it_and_names_nobody(
     assert entries[1].change_message == "Personal data erased: 1 result in 1 calls, 0 removals."
     other.refresh_from_db()
     assert other.object_repr == "bob"
+
+
+@pytest.mark.parametrize("ends", ["by itself", "cancelled"])
+def test_no_run_that_has_ended_knows_what_was_searched_for(
+    ends: str, admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "SLICE", 1)
+    monkeypatch.setattr(gathering, "REQUEST_SECONDS", 0.0 if ends == "cancelled" else 60.0)
+    for number in range(3):
+        make_customer(email=f"ada@example.com.{number}", state="SYNCED", due_at=None)
+    address = f"{list_url(Customer)}?q=ada@example.com"
+    posted = action("push_changed" if ends == "by itself" else "push", Customer.objects.latest("pk"), select_across=1)
+    admin_client.post(address, {**posted, "confirmed": 1})
+    run = SyncRun.objects.get()
+    if ends == "cancelled":
+        assert "ada" in str(run.scope)  # a worker needs it to go on
+        run = services.cancel(run)
+    assert run.finished_at
+    assert "ada" not in str(run.scope)
 
 
 def test_of_a_customer_that_a_source_owns_the_history_goes_and_the_row_stays(admin_client: Client) -> None:
