@@ -115,7 +115,9 @@ def _why_failed(record: Any) -> Iterator[str]:
         yield str(record.error_message)
         yield _("It can't be sent as it is: it is tried again once that has changed on the site.")
     else:
-        yield str(record.error_message) or _("Blueshift refused it.")
+        # Blueshift's code is often the field that its message is about.
+        said = ": ".join(part for part in (record.error_code, record.error_message) if part)
+        yield said or _("Blueshift refused it.")
         yield _("It is tried again with its next change, or when somebody sends it.")
 
 

@@ -213,7 +213,7 @@ def test_it_failed(working: None) -> None:
     services.cancel(run)
     assert why(customer).startswith(f"Run #{run.pk} was cancelled before this was sent.")
     refused = make_customer(state=State.FAILED, error_code="email_invalid", error_message="No e-mail.")
-    assert why(refused).startswith("No e-mail. It is tried again with its next change")
+    assert why(refused).startswith("email_invalid: No e-mail. It is tried again with its next change")
     unsendable = make_customer(state=State.FAILED, error_code="source_error", error_message="It broke.")
     assert why(unsendable).startswith("It broke. It can't be sent as it is")
 

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from blueshift_sync.models import Customer
 from tests.admin.found import VIEWS, is_page
+from tests.admin.pages import page_url
 from tests.admin.rows import make_many_more, make_one_of_each
+from tests.factories import make_customer
 
 from .look import out_of_reach, violations
 
@@ -27,6 +30,12 @@ def addresses(finder: Client) -> list[str]:
     return [address for address in found if is_page(finder.get(address))]
 
 
+@pytest.fixture
+def failed(finder: Client) -> Customer:
+    """Whose page has every button."""
+    return make_customer(state="FAILED", source_type="site.person", source_id="1")
+
+
 def test_no_page_breaks_the_policy(addresses: list[str], open_browser: Callable[..., Any]) -> None:
     page = open_browser()
     for address in addresses:
@@ -42,6 +51,22 @@ def test_everything_is_reached_by_keyboard_and_shows_it(addresses: list[str], op
         for problem in out_of_reach(page):
             found.setdefault(problem, set()).add(address)
     assert not found, told(found)
+
+
+@pytest.mark.parametrize(
+    ("size", "locale"),
+    [(WIDE, "en-GB"), (NARROW, "en-GB"), (NARROW, "he")],
+    ids=["wide", "narrow", "narrow to the left"],
+)
+def test_no_button_lies_on_a_heading(
+    failed: Customer, size: dict[str, int], locale: str, open_browser: Callable[..., Any]
+) -> None:
+    page = open_browser(viewport=size, locale=locale)
+    page.goto(page_url(failed))
+    heading = page.locator("#content > h2").bounding_box()
+    buttons = [each.bounding_box() for each in page.locator(".object-tools .bsync-action").all()]
+    assert len(buttons) > 3
+    assert all(box["y"] >= heading["y"] + heading["height"] for box in buttons)
 
 
 @pytest.mark.parametrize(
