@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import build_q_object_from_lookup_parameters
 from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
@@ -59,6 +61,8 @@ class SlimChangeList(ChangeList):
     """Leaves out of its queries the columns that the admin names in `list_defer`."""
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
+        if "\x00" in "".join(chain.from_iterable(values for _name, values in request.GET.lists())):
+            raise IncorrectLookupParameters("PostgreSQL has no text with NUL in it.")
         rows = super().get_queryset(request, exclude_parameters)
         return rows.defer(*self.model_admin.list_defer)  # type: ignore[attr-defined]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from math import ceil
 from typing import Any
@@ -57,7 +58,7 @@ class FailuresByCauseAdmin(PageAdmin):
     def send_again(self, request: HttpRequest, kind: str, cause: str) -> HttpResponse:
         """Asks with how many records there are; posted, it sends them."""
         model, permission = SENT_AGAIN.get(kind, (None, ""))
-        if model is None:
+        if model is None or not re.fullmatch("[0-9a-f]+", cause):
             raise Http404
         if not (may_view(request, model) and request.user.has_perm(permission)):
             raise PermissionDenied

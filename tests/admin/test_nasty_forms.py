@@ -1,4 +1,4 @@
-"""Whatever is written into a customer's form: an error on the page, never a 500."""
+"""Whatever is written into a form or an address: an error on the page, never a 500."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.test import Client
 
 from blueshift_sync.models import Customer
 
-from .pages import add_url, text_of
+from .pages import add_url, list_url, text_of
 
 pytestmark = pytest.mark.django_db
 
@@ -30,3 +30,15 @@ def test_attributes_that_cannot_be_sent_are_told_on_the_page(admin_client: Clien
     assert response.status_code == 200
     assert "Please correct the error below." in text_of(response)
     assert not Customer.objects.exists()
+
+
+@pytest.mark.parametrize("query", ["state__exact", "error_code__exact", "error_cause__exact", "waits_for", "q"])
+def test_a_list_refuses_a_nul_that_no_column_can_hold(query: str, admin_client: Client) -> None:
+    address = f"{list_url(Customer)}?{query}=%00"
+    assert admin_client.get(address)["Location"].endswith("?e=1")
+    posted = {"action": "push", "_selected_action": "1", "select_across": 1, "index": 0}
+    assert admin_client.post(address, posted)["Location"].endswith("?e=1")
+
+
+def test_what_is_no_cause_has_no_page(admin_client: Client) -> None:
+    assert admin_client.get("/admin/blueshift_sync/failuresbycause/send/customer/%00/").status_code == 404
