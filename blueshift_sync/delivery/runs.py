@@ -175,7 +175,8 @@ def _take_back(run: SyncRun) -> None:
 def _take_back_from(waiting: QuerySet[Any]) -> None:
     while pks := list(waiting.values_list("pk", flat=True)[:SLICE]):
         rows = waiting.filter(pk__in=pks)
-        rows.filter(version=F("synced_version")).update(state=SyncState.State.SYNCED, **AT_REST)
+        in_step = rows.filter(version=F("synced_version"))
+        in_step.update(state=SyncState.State.SYNCED, error_code="", error_message="", **AT_REST)
         rows.update(**AT_REST | failure(*CANCELLED, timezone.now()))
 
 

@@ -94,6 +94,16 @@ def test_what_a_cancelled_run_took_back_is_told_and_can_be_sent_after_all(admin_
     assert (customer.state, customer.run) == ("PENDING", run.retries.get())
 
 
+def test_what_is_in_step_again_has_no_error_of_an_attempt(db: None) -> None:
+    run = make_run(total=1)
+    customer = make_customer(
+        run=run, version=2, synced_version=2, attempts=1, error_code="timeout", error_message="Slow"
+    )
+    services.cancel(run)
+    customer.refresh_from_db()
+    assert (customer.state, customer.error_code, customer.error_message) == ("SYNCED", "", "")
+
+
 # How far it is
 
 
