@@ -100,7 +100,7 @@ class SyncStateAdmin(StandstillNotice, PushAdmin, ObjectPageAdmin, LargeListAdmi
 
     @admin.display(description=gettext_lazy("error"))
     def problem(self, row: Any) -> SafeString | str:
-        return problem(row.error_code, row.error_message, state__exact=row.state, error_code__exact=row.error_code)
+        return problem(row.error_code, row.error_message, **like(row))
 
     @admin.display(description=gettext_lazy("last in step"))
     def synced(self, row: Any) -> SafeString | str:
@@ -242,6 +242,13 @@ def latest_calls(results: Any, more: SafeString | None = None, before: int | Non
         empty=empty,
         more=format_html_join(" · ", "{}", ((each,) for each in [*links, more] if each)),
     )
+
+
+def like(row: Any) -> dict[str, str]:
+    """The filter for records with the same problem; for those that failed by its cause, which has an index."""
+    if row.error_cause:
+        return {"error_cause__exact": row.error_cause}
+    return {"state__exact": row.state, "error_code__exact": row.error_code}
 
 
 def is_hand_made(row: Any) -> bool:

@@ -19,7 +19,7 @@ from .actions import DECIDE_ON_REMOVALS, bare, tell_sending
 from .changelists import LargeListAdmin
 from .display import Table, badge, facts, link, link_to, moment, numbered_link, problem, state_badge
 from .export import ExportAdmin
-from .mixins import LINKED_FILTERS, ObjectPageAdmin, ReadOnlyAdmin, latest_calls, may_view
+from .mixins import LINKED_FILTERS, ObjectPageAdmin, ReadOnlyAdmin, latest_calls, like, may_view
 from .standstill import StandstillNotice
 
 #: Identifiers that are shown before somebody decides about many.
@@ -59,7 +59,7 @@ class CustomerRemovalAdmin(StandstillNotice, ExportAdmin, ReadOnlyAdmin, ObjectP
 
     @admin.display(description=gettext_lazy("error"))
     def problem(self, row: CustomerRemoval) -> SafeString | str:
-        return problem(row.error_code, row.error_message, state__exact=row.state, error_code__exact=row.error_code)
+        return problem(row.error_code, row.error_message, **like(row))
 
     @admin.display(description=gettext_lazy("asked for at"))
     def asked_for(self, row: CustomerRemoval) -> SafeString | str:

@@ -189,13 +189,16 @@ def test_rejected_results_of_a_run_can_be_linked_to(admin_client: Client) -> Non
     assert found(admin_client, RecordResult, **query) == [wanted.pk]
 
 
-def test_an_error_code_in_a_list_leads_to_all_rows_with_it(admin_client: Client) -> None:
+def test_what_went_wrong_with_a_record_leads_to_all_with_the_same_problem(admin_client: Client) -> None:
     failed = make_customer(state=Customer.State.FAILED, error_code="value_not_sendable", error_message="No JSON.")
+    parked = make_customer(error_code="no_turn", error_message="It waits.", due_at=None)
     make_customer()
     page = admin_client.get(list_url(Customer)).content.decode()
-    assert 'href="?state__exact=FAILED&amp;error_code__exact=value_not_sendable"' in page
-    query = {"state__exact": "FAILED", "error_code__exact": "value_not_sendable"}
-    assert found(admin_client, Customer, **query) == [failed.pk]
+    assert f'href="?error_cause__exact={failed.error_cause}"' in page
+    assert found(admin_client, Customer, error_cause__exact=failed.error_cause) == [failed.pk]
+    assert 'href="?state__exact=PENDING&amp;error_code__exact=no_turn"' in page
+    query = {"state__exact": "PENDING", "error_code__exact": "no_turn"}
+    assert found(admin_client, Customer, **query) == [parked.pk]
 
 
 def test_a_filter_by_no_number_is_dropped(admin_client: Client) -> None:
