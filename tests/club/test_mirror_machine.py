@@ -475,7 +475,7 @@ def test_the_mirror_is_exact_after_every_step(settings_of_site: Callable[..., No
         ClubMachine,
         settings=settings(
             # About twenty seconds on each of them: elsewhere a commit takes longer.
-            max_examples=25 if connections["default"].vendor == "sqlite" else 12,
+            max_examples=16 if connections["default"].vendor == "sqlite" else 6,
             stateful_step_count=30,
             deadline=None,
             phases=[Phase.generate],
