@@ -13,6 +13,7 @@ import django_rq
 import pytest
 from django.utils import timezone
 
+from blueshift_sync.delivery.sweep import sweep
 from blueshift_sync.delivery.wake import enqueue_drain
 from blueshift_sync.models import ApiCall
 from tests.chaos import evidence
@@ -27,6 +28,8 @@ SHIFT_SECONDS = 600
 CLOCK = Path(__file__).parent / "clock"
 #: So many calls at least by each of the clocks.
 CALLS = 25
+#: So many sweeps by the fast clock at least while calls by the true one are in flight.
+SWEEPS = 10
 
 
 @pytest.fixture
@@ -52,28 +55,41 @@ def calls_by_each_clock() -> tuple[int, int]:
     return calls.filter(started_at__lt=in_between).count(), calls.filter(started_at__gt=in_between).count()
 
 
+def sweep_by_the_fast_clock() -> bool:
+    """Sweeps as the fast worker does. Says whether calls by the true clock were in flight, or just had been."""
+    now = timezone.now
+    in_flight = ApiCall.objects.filter(state=ApiCall.State.OPEN, started_at__lt=now()).exists()
+    with pytest.MonkeyPatch.context() as shifted:
+        shifted.setattr(timezone, "now", lambda: now() + timedelta(seconds=SHIFT_SECONDS))
+        sweep()
+    return in_flight
+
+
 def test_a_worker_with_a_fast_clock_takes_nothing_from_another(
     simulator: Any, shop: BusyShop, crew: Crew, fast_worker: Any, received: Callable[[], int]
 ) -> None:
     began = time.monotonic()
+    sweeps = 0
     simulator.scenario(faults=[{"fault": "latency", "seconds": [0.2, 0.8]}])
     shop.open(800)
     crew.hire(1)
 
     def both_have_worked() -> bool:
+        nonlocal sweeps
         seen = received()
         shop.trade(5)
         enqueue_drain()
         # By cron a sweep runs on either worker, and by either clock.
         django_rq.get_queue("default").enqueue("blueshift_sync.tasks.sweep", result_ttl=0)
         evidence.wait_for_calls(crew, received, beyond=seen)
-        return min(calls_by_each_clock()) >= CALLS
+        sweeps += sweep_by_the_fast_clock()
+        return min(calls_by_each_clock()) >= CALLS and sweeps >= SWEEPS
 
     wait_until(both_have_worked, seconds=120)
-    by_each_clock = calls_by_each_clock()
+    worked = {"calls": calls_by_each_clock(), "sweeps": sweeps}
     shop.nobody_is_a_test_account()
     pushed = evidence.bring_into_step(crew, simulator)
-    report("clocks", simulator, shop, crew, seconds=time.monotonic() - began, calls=by_each_clock, failed=pushed)
+    report("clocks", simulator, shop, crew, seconds=time.monotonic() - began, **worked, failed=pushed)
     assert fast_worker.poll() is None
     assert not ApiCall.objects.filter(state=ApiCall.State.UNKNOWN).exists()
     evidence.assert_all_is_well(simulator)
