@@ -6,12 +6,14 @@ import time
 from itertools import pairwise
 from typing import Any
 
+import django_rq
 import pytest
 
 from blueshift_sync.client import Exchange, HttpCall, connections
 from blueshift_sync.delivery import drain as drain_module
 from blueshift_sync.delivery.drain import drain
 from blueshift_sync.delivery.lease import Lease
+from blueshift_sync.delivery.redis import account_key
 from blueshift_sync.delivery.throttle import Turn
 from blueshift_sync.models import ApiCall, Customer, RecordResult
 
@@ -37,9 +39,25 @@ def test_a_429_slows_down_and_loses_nothing(unthrottled: Any) -> None:
     assert not Customer.objects.exclude(attempts=0).exists()
 
 
-def test_when_time_is_over_a_fresh_job_goes_on(unthrottled: Any) -> None:
-    import django_rq
+def test_at_a_slow_rate_each_drain_makes_the_call_whose_turn_is_near_and_leaves_the_others(
+    unthrottled: Any, settings: Any
+) -> None:
+    """A turn comes every 52 seconds, and no drain waits for longer than 30: the sweep starts another one."""
+    settings.BLUESHIFT_SYNC = {**settings.BLUESHIFT_SYNC, "CALLS_PER_SECOND": 0.02}
+    make_customers(120)
+    began = time.monotonic()
+    for sent in (0, 50, 100, 120):
+        drain()
+        assert Customer.objects.filter(state="SYNCED").count() == sent
+        assert not Customer.objects.filter(state="SENDING").exists()
+        redis = django_rq.get_connection("default")
+        redis.hincrby(account_key("throttle"), "turn", -53_000_000)  # 53 seconds pass
+    assert [job.func_name for job in django_rq.get_queue("default").jobs] == []
+    assert time.monotonic() - began < 30
+    assert not ApiCall.objects.exclude(state="SUCCEEDED").exists()
 
+
+def test_when_time_is_over_a_fresh_job_goes_on(unthrottled: Any) -> None:
     make_customers(60)
     drain(seconds=0)
     assert states() == {"PENDING": 60}
