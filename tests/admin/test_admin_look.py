@@ -93,4 +93,4 @@ def test_badges_can_be_read_in_both_themes(tone: str) -> None:
 
 
 def test_the_stylesheet_works_from_right_to_left() -> None:
-    assert not re.search(r"(margin|padding|border)-(left|right)|text-align: (left|right)|float:", stylesheet())
+    assert not re.search(r"(margin|padding|border)-(left|right)|(text-align|float): (left|right)", stylesheet())
