@@ -23,7 +23,7 @@ from .redis import account_key, redis_connection, redis_errors_named
 USED_SHARE = 0.96
 #: A call whose turn is further away isn't made now: sending is paused, or others fill the rate.
 LONGEST_WAIT = 30.0
-#: Seconds after its turn in which a call may still leave.
+#: Seconds after its turn in which a call may still leave; where calls are rarer, for as long as the unused share lasts.
 LATE = 0.01
 
 #: Seconds for which the clock is kept that nobody asks. Who asks later waits for a second, as after a loss.
@@ -141,4 +141,9 @@ def _keys() -> tuple[str, str]:
 
 def _is_over(turn: Turn) -> bool:
     """Whether it is too late for a turn. Without a limit all turns are alike."""
-    return app_settings().CALLS_PER_SECOND is not None and time.monotonic() - turn.moment > LATE
+    rate = app_settings().CALLS_PER_SECOND
+    if rate is None:
+        return False
+    # So late that the next one follows in less than the allowed interval. At a slow rate no other turn is near.
+    unused = (1 - USED_SHARE) / (rate * USED_SHARE)
+    return time.monotonic() - turn.moment > max(LATE, unused)
