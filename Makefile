@@ -28,7 +28,7 @@ demo:
 
 test:
 	$(BOOTSTRAP) dev
-	@exec $(PYTHON_HERE) -m pytest -n auto $(ARGS)
+	@exec $(PYTHON_HERE) -m pytest -n auto --dist worksteal $(ARGS)
 
 lint:
 	$(BOOTSTRAP) dev
