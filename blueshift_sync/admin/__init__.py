@@ -1,12 +1,13 @@
 """The operator's console: the mirror, its lists and the audit in the Django admin."""
 
 from .attribute_types import AttributeTypeAdmin
-from .calls import ApiCallAdmin, RecordResultAdmin
+from .calls import ApiCallAdmin
 from .customers import CustomerAdmin
 from .failures import FailuresByCauseAdmin
 from .lists import CustomerListAdmin, ListMembershipAdmin
 from .overview import OverviewAdmin
 from .removals import CustomerRemovalAdmin
+from .results import RecordResultAdmin
 from .runs import SyncRunAdmin
 from .site_models import BlueshiftAdminMixin
 

@@ -1,4 +1,4 @@
-"""The audit of what went over the wire, and what became of each record in it."""
+"""The audit of what went over the wire."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from ..conf import app_settings
 from ..delivery.attempts import Attempts, attempts_at, carried_by
-from ..models import ApiCall, Customer, ListMembership, RecordResult, SyncRun
+from ..models import ApiCall, RecordResult, SyncRun
 from .bulk_actions import ResendAdmin
-from .changelists import NOTHING, CauseFilter, LargeListAdmin, LinkedFilter, by_number
+from .changelists import LargeListAdmin, LinkedFilter, by_number
 from .display import (
     Table,
     badge,
@@ -41,15 +41,14 @@ from .display import (
     preformatted,
     problem,
 )
-from .erasure import erased_by, erased_in
+from .erasure import erased_in
 from .mixins import CALL_BODIES, ObjectPageAdmin, ReadOnlyAdmin, may_view
+from .results import linked_record, outcome_badge
 from .standstill import KeyCheckAdmin, StandstillNotice
 from .wire import BODY_FILE, Body, bodies_of, coloured, curl, masked
 
 #: Records that a call's page shows: as many as Blueshift takes in one call.
 RECORDS_SHOWN = 500
-#: Rows that a search by something else than a row's own number looks at.
-SEARCH_LIMIT = 200
 BODY = "blueshift_sync_apicall_body"
 SIDES = ("request", "response")
 #: What an operator looks for first stands first.
@@ -199,104 +198,6 @@ class ApiCallAdmin(KeyCheckAdmin, StandstillNotice, ResendAdmin, ReadOnlyAdmin, 
         }
 
 
-@admin.register(RecordResult)
-class RecordResultAdmin(ResendAdmin, ReadOnlyAdmin, ObjectPageAdmin, LargeListAdmin):
-    change_form_template = "blueshift_sync/admin/page.html"
-    list_display = (
-        "number",
-        "record",
-        "outcome_badge",
-        "problem",
-        "linked_call",
-        "started",
-        "endpoint",
-        "version",
-    )
-    list_display_links = ("number",)
-    list_select_related = ("call",)
-    list_defer = ("details", *(f"call__{name}" for name in CALL_BODIES))
-    list_filter = (
-        "outcome",
-        ("code", LinkedFilter),
-        ("error_cause", CauseFilter),
-        ("call", LinkedFilter),
-        ("call__run", LinkedFilter),
-        ("customer", LinkedFilter),
-        ("membership", LinkedFilter),
-    )
-    sortable_by = ("number",)
-    export_columns = (
-        *("id", "call_id", "call__run_id", "call__endpoint", "call__started_at", "customer_id", "membership_id"),
-        *("position", "identifier", "version", "outcome", "code", "message"),
-    )
-    search_fields = ("identifier", "call__request_id", "id")
-    search_help_text = gettext_lazy(
-        "A whole customer ID or e-mail address, Blueshift's request ID (x-request-id), or a result's number as #5."
-    )
-
-    @admin.display(description=gettext_lazy("result"), ordering="id")
-    def number(self, row: RecordResult) -> str:
-        return f"#{row.pk}"
-
-    @admin.display(description=gettext_lazy("record"))
-    def record(self, row: RecordResult) -> Any:
-        return _linked_record(row)
-
-    @admin.display(description=gettext_lazy("outcome"))
-    def outcome_badge(self, row: RecordResult) -> SafeString:
-        return _outcome_badge(row)
-
-    @admin.display(description=gettext_lazy("error"))
-    def problem(self, row: RecordResult) -> SafeString | str:
-        return problem(row.code, row.message, outcome__exact=row.outcome, code__exact=row.code)
-
-    @admin.display(description=gettext_lazy("API call"))
-    def linked_call(self, row: RecordResult) -> SafeString | str:
-        return link_to(ApiCall, row.call_id, "")
-
-    @admin.display(description=gettext_lazy("started at"))
-    def started(self, row: RecordResult) -> SafeString | str:
-        return moment(row.call.started_at)
-
-    @admin.display(description=gettext_lazy("endpoint"))
-    def endpoint(self, row: RecordResult) -> str:
-        return row.call.get_endpoint_display()
-
-    def search(self, term: str) -> Q:
-        """By the customer and the call that the term names: both are found by index, unlike `identifier`."""
-        customers = Customer.objects.filter(
-            Q(customer_id=term) | Q(email_key=Customer._meta.get_field("email_key").key_of(term))
-        )
-        calls = ApiCall.objects.filter(request_id=term)
-        numbered = by_number(term) if term.startswith("#") else NOTHING
-        return (
-            Q(customer__in=list(customers.values_list("pk", flat=True)[:SEARCH_LIMIT]))
-            | Q(call__in=list(calls.values_list("pk", flat=True)[:SEARCH_LIMIT]))
-            | numbered
-        )
-
-    def page_context(self, request: HttpRequest, obj: RecordResult) -> dict[str, Any]:
-        return {
-            "facts": facts(
-                (_("Outcome"), _outcome_badge(obj)),
-                (_("Record"), _linked_record(obj)),
-                (_("Customer"), link(obj.customer)),
-                (_("List membership"), link(obj.membership)),
-                (_("Code"), problem(obj.code, "")),
-                (_("Message"), obj.message),
-                (_("Version sent"), obj.version),
-                (_("Position in the call"), obj.position),
-                (_("API call"), link(obj.call)),
-                (_("Started"), moment(obj.call.started_at)),
-                (_("State of the call"), call_badge(obj.call)),
-                (_("Request ID"), obj.call.request_id),
-                (_("Run"), numbered_link(obj.call.run)),
-                (_("Personal data"), erased_by(obj)),
-                (_("Details"), preformatted(indented_json(obj.details)) if obj.details else ""),
-            ),
-        }
-
-
 def _what_the_state_means(call: ApiCall) -> str:
     if call.state == ApiCall.State.OPEN:
         return _(
@@ -420,7 +321,7 @@ def _attempt(call: ApiCall, attempts: Attempts | None) -> str:
 def _others(call: ApiCall, attempts: Attempts) -> Table:
     example = format_html(
         _("By the example of {record}, version {version}."),
-        record=_linked_record(attempts.result),
+        record=linked_record(attempts.result),
         version=attempts.result.version,
     )
     return Table(
@@ -433,7 +334,7 @@ def _others(call: ApiCall, attempts: Attempts) -> Table:
                 else numbered_link(each.call),
                 moment(each.call.started_at),
                 call_badge(each.call),
-                _outcome_badge(each),
+                outcome_badge(each),
                 problem(each.code, each.message),
             ]
             for each in attempts.results
@@ -459,8 +360,8 @@ def _records(call: ApiCall) -> Table:
         rows=[
             [
                 link(result, result.position),
-                _linked_record(result),
-                _outcome_badge(result),
+                linked_record(result),
+                outcome_badge(result),
                 result.code,
                 result.message,
                 preformatted(Truncator(indented_json(result.details)).chars(2000)) if result.details else "",
@@ -479,16 +380,3 @@ def _records(call: ApiCall) -> Table:
 
 def _counts_by_outcome(call: ApiCall) -> dict[str, int]:
     return dict(call.results.order_by().values_list("outcome").annotate(Count("id")))
-
-
-def _outcome_badge(result: RecordResult) -> SafeString:
-    return badge(result.outcome, result.get_outcome_display())
-
-
-def _linked_record(result: RecordResult) -> Any:
-    """What was sent, by its identifier, with a link to it while it exists. Reads neither."""
-    if result.membership_id is not None:
-        return link_to(ListMembership, result.membership_id, result.identifier)
-    if result.customer_id is not None:
-        return link_to(Customer, result.customer_id, result.identifier)
-    return result.identifier
