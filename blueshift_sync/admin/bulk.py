@@ -11,7 +11,7 @@ from django import forms
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -24,7 +24,7 @@ from django.utils.translation import ngettext
 from ..client.limits import LIST_MEMBERS_PER_CALL
 from ..conf import app_settings
 from ..delivery.runs import GATHERING
-from ..models import Customer, SyncRun
+from ..models import Customer, CustomerRemoval, ListMembership, SyncRun
 from ..services import Selection
 from .actions import PageActionsAdmin, bare, is_across, links_to
 from .history import note_in_history
@@ -103,7 +103,7 @@ class BulkAdmin(PageActionsAdmin):
 
     def label_of(self, request: HttpRequest, action: str) -> str:
         """What the action is called in the list."""
-        return str(self.get_action(action)[2])  # type: ignore[index]
+        return str(self.get_action(action)[2])
 
     def counted(self, count: int) -> str:
         """So many of the list's rows, as "1,203 customers"."""
@@ -162,19 +162,20 @@ def rows_of(run: SyncRun, selection: Selection) -> int:
     return looked_at + sum(rows)
 
 
-def customer_calls(count: int) -> int:
-    """How many calls send so many customers."""
-    return math.ceil(count / app_settings().CUSTOMERS_PER_CALL)
-
-
-def membership_calls(count: int) -> int:
-    """How many calls change so many memberships, if they are of one list."""
-    return math.ceil(count / LIST_MEMBERS_PER_CALL[app_settings().LIST_MODE])
-
-
 def duration_of_rows(selection: Selection, count: int) -> str:
-    """How long it takes to send so many customers or memberships at the limit."""
-    return duration_text(customer_calls(count) if selection.model is Customer else membership_calls(count))
+    """How long it takes to send so many of these rows at the limit."""
+    return duration_text(calls_for(selection.model, count))
+
+
+def calls_for(model: type[Model], count: int) -> int:
+    """How many calls send so many rows of `model`; of memberships, if they are of one list."""
+    settings = app_settings()
+    records_per_call = {
+        Customer: settings.CUSTOMERS_PER_CALL,
+        ListMembership: LIST_MEMBERS_PER_CALL[settings.LIST_MODE],
+        CustomerRemoval: 1,
+    }
+    return math.ceil(count / records_per_call[model])
 
 
 def duration_text(calls: int) -> str:

@@ -13,10 +13,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from .. import services
-from ..models import ApiCall, CustomerList, RecordResult, SyncRun, SyncState
+from ..models import ApiCall, Customer, CustomerList, ListMembership, SyncRun, SyncState
 from ..services import Selection
 from .actions import tell_sending, telling_errors
-from .bulk import BulkAdmin, customer_calls, duration_of_rows, duration_text, tell_changed
+from .bulk import BulkAdmin, calls_for, duration_of_rows, duration_text, tell_changed
 from .export import ExportAdmin
 from .preview import preview_page
 
@@ -222,11 +222,11 @@ class ResendAdmin(ExportAdmin, BulkAdmin):
 
 
 def _duration_of_list(selection: Selection, count: int) -> str:
-    return duration_of_rows(Selection(RecordResult), count)
+    return duration_text(calls_for(ListMembership, count))
 
 
 def _duration_of_resending(selection: Selection, count: int) -> str:
     records = count
     if selection.model is ApiCall:
         records = selection.rows.aggregate(records=Sum("record_count"))["records"] or 0
-    return duration_text(customer_calls(records))
+    return duration_text(calls_for(Customer, records))

@@ -26,14 +26,11 @@ from .display import (
     indented_json,
     link,
     list_link,
-    moment,
     preformatted,
-    problem,
-    state_badge,
 )
 from .erasure import EraseAdmin
 from .forms import CustomerForm, IndentedJSON
-from .mixins import STATE_COLUMNS, SyncStateAdmin, is_detached, may_view
+from .mixins import STATE_COLUMNS, SyncStateAdmin, is_detached, may_view, memberships_table
 
 #: Memberships that a customer's page shows; the rest are a link away.
 MEMBERSHIPS_SHOWN = 50
@@ -136,21 +133,11 @@ def _profile(customer: Customer) -> SafeString | str:
 
 def _memberships(customer: Customer) -> Table:
     memberships = list(customer.memberships.select_related("customer_list").order_by("-id")[: MEMBERSHIPS_SHOWN + 1])
-    return Table(
-        title=_("List memberships"),
-        headings=[_("List"), _("Should be a member"), _("State"), _("Last in step"), _("Error")],
-        rows=[
-            [
-                link(membership, membership.customer_list),
-                _("Yes") if membership.is_member else _("No"),
-                state_badge(membership),
-                moment(membership.synced_at),
-                problem(membership.error_code, membership.error_message),
-            ]
-            for membership in memberships[:MEMBERSHIPS_SHOWN]
-        ],
+    is_all = len(memberships) <= MEMBERSHIPS_SHOWN
+    more = list_link(_("All memberships"), ListMembership, customer__id__exact=customer.pk)
+    return memberships_table(
+        _("List memberships"),
+        memberships[:MEMBERSHIPS_SHOWN],
         empty=_("This customer is on no list."),
-        more=list_link(_("All memberships"), ListMembership, customer__id__exact=customer.pk)
-        if len(memberships) > MEMBERSHIPS_SHOWN
-        else None,
+        more=None if is_all else more,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from math import ceil
 from typing import Any
 
 from django.contrib import admin
@@ -19,14 +18,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from .. import services
-from ..client.limits import LIST_MEMBERS_PER_CALL
-from ..conf import app_settings
 from ..delivery.causes import Group, Groups, groups_of, of_cause, told_by
 from ..delivery.runs import SentModel
 from ..models import Customer, CustomerRemoval, FailuresByCause, ListMembership, RecordResult, SyncRun, SyncState
 from ..services import Selection
 from .actions import DECIDE_ON_REMOVALS, tell_sending, telling_errors
-from .bulk import rows_of
+from .bulk import calls_for, duration_text, rows_of
 from .display import Table, cause_cell, link, link_to, list_link, moment
 from .history import note_in_history
 from .mixins import may_view
@@ -89,7 +86,7 @@ class FailuresByCauseAdmin(PageAdmin):
             "problem": cause_cell(example.error_code, example.error_message) if example else "",
             "is_read_anew": model is not CustomerRemoval,
             "stays": example is not None and example.error_code in SyncState.UNSENDABLE_CODES,
-            "duration": _duration(model, count),
+            "duration": duration_text(calls_for(model, count)),
             "label": _send_label(count),
         }
         return TemplateResponse(request, "blueshift_sync/admin/confirm_sending.html", context)
@@ -187,25 +184,3 @@ def _question(model: SentModel, count: int) -> str:
         CustomerRemoval: ngettext("%(count)s customer removal", "%(count)s customer removals", count),
     }
     return texts[model] % {"count": number_format(count, force_grouping=True)}
-
-
-def _duration(model: SentModel, count: int) -> str:
-    """How long the calls for so many records take at least, at the limit."""
-    settings = app_settings()
-    if not settings.CALLS_PER_SECOND or not count:
-        return ""
-    per_call = {
-        Customer: settings.CUSTOMERS_PER_CALL,
-        ListMembership: LIST_MEMBERS_PER_CALL[settings.LIST_MODE],
-        CustomerRemoval: 1,
-    }[model]
-    seconds = ceil(count / per_call) / settings.CALLS_PER_SECOND
-    if seconds < 60:
-        return _("That takes less than a minute at the current limit.")
-    minutes = ceil(seconds / 60)
-    text = ngettext(
-        "That takes about %(count)s minute at the current limit.",
-        "That takes about %(count)s minutes at the current limit.",
-        minutes,
-    )
-    return text % {"count": number_format(minutes, force_grouping=True)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from django.apps import apps
@@ -27,6 +28,7 @@ from .display import (
     call_badge,
     elapsed,
     facts,
+    link,
     list_link,
     moment,
     numbered_link,
@@ -241,6 +243,33 @@ def latest_calls(results: Any, more: SafeString | None = None, before: int | Non
         ],
         empty=empty,
         more=format_html_join(" · ", "{}", ((each,) for each in [*links, more] if each)),
+    )
+
+
+def memberships_table(
+    title: str,
+    memberships: Iterable[models.ListMembership],
+    *,
+    empty: str,
+    more: SafeString | None,
+    linked: Callable[[Any, Any], Any] = link,
+) -> Table:
+    """Where each of these memberships stands. `linked` makes the link from a membership to its page."""
+    return Table(
+        title=title,
+        headings=[_("List"), _("Should be a member"), _("State"), _("Last in step"), _("Error")],
+        rows=[
+            [
+                linked(membership, membership.customer_list),
+                _("Yes") if membership.is_member else _("No"),
+                state_badge(membership),
+                moment(membership.synced_at),
+                problem(membership.error_code, membership.error_message),
+            ]
+            for membership in memberships
+        ],
+        empty=empty,
+        more=more,
     )
 
 

@@ -26,7 +26,7 @@ from .actions import PUSH_PERMISSIONS, bare, tell_sending, telling_errors
 from .changelists import ModelAdmin
 from .display import Fact, Table, badge, elapsed, facts, link, list_url, moment, problem, state_badge
 from .history import note_in_history
-from .mixins import latest_calls, may_view
+from .mixins import latest_calls, may_view, memberships_table
 
 #: The name of the column, of the panel and of the action: the site's own are called otherwise.
 COLUMN, PANEL, ACTION = "blueshift_state", "blueshift_panel", "push_to_blueshift"
@@ -247,21 +247,12 @@ def _lists(customers: Sequence[Customer], rows: Sequence[Any]) -> Table:
     if customers:
         of_customers = _plain(ListMembership).filter(customer__in=customers).order_by("-id")
         memberships = list(of_customers[: LISTS_SHOWN + 1])
-    return Table(
-        title=_("Lists"),
-        headings=[_("List"), _("Should be a member"), _("State"), _("Last in step"), _("Error")],
-        rows=[
-            [
-                _linked(membership, membership.customer_list),
-                _("Yes") if membership.is_member else _("No"),
-                state_badge(membership),
-                moment(membership.synced_at),
-                problem(membership.error_code, membership.error_message),
-            ]
-            for membership in memberships[:LISTS_SHOWN]
-        ],
+    return memberships_table(
+        _("Lists"),
+        memberships[:LISTS_SHOWN],
         empty=_("On no list."),
         more=_linked(customers[0], _("All lists")) if customers and len(memberships) > LISTS_SHOWN else None,
+        linked=_linked,
     )
 
 
