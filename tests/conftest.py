@@ -64,6 +64,21 @@ def own_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedRedis]:
 
 
 @pytest.fixture
+def simulator(blueshift: Any, settings: Any) -> Any:
+    """The simulator with the list of the shop's newsletter and without a limit; waits and leases are short."""
+    blueshift.scenario(calls_per_second=None)
+    blueshift.create_list(7, name="News", source="email")
+    settings.BLUESHIFT_SYNC = {
+        **settings.BLUESHIFT_SYNC,
+        "CALLS_PER_SECOND": None,
+        "LEASE_SECONDS": 3,
+        "BACKOFF_SECONDS": [0.01, 0.1],
+        "TIMEOUT": [1, 2],
+    }
+    return blueshift
+
+
+@pytest.fixture
 def start_worker(transactional_db: None, settings: Any) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Starts real worker processes on the test's database, Redis and settings; they end with the test."""
     workers: list[subprocess.Popen[bytes]] = []

@@ -20,20 +20,6 @@ pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
 StartWorker = Callable[..., subprocess.Popen[bytes]]
 
 
-@pytest.fixture
-def simulator(blueshift: Any, settings: Any) -> Any:
-    blueshift.scenario(calls_per_second=None)
-    blueshift.create_list(7, name="News", source="email")
-    settings.BLUESHIFT_SYNC = {
-        **settings.BLUESHIFT_SYNC,
-        "CALLS_PER_SECOND": None,
-        "LEASE_SECONDS": 3,
-        "BACKOFF_SECONDS": [0.01, 0.1],
-        "TIMEOUT": [1, 2],
-    }
-    return blueshift
-
-
 def fill_shop(count: int) -> None:
     newsletter = shop.Newsletter.objects.create(name="News", blueshift_list_id=7)
     with transaction.atomic():

@@ -103,7 +103,7 @@ class BulkAdmin(PageActionsAdmin):
 
     def label_of(self, request: HttpRequest, action: str) -> str:
         """What the action is called in the list."""
-        return str(self.get_action(action)[2])
+        return str(self.get_action(action)[2])  # type: ignore[index]
 
     def counted(self, count: int) -> str:
         """So many of the list's rows, as "1,203 customers"."""

@@ -18,23 +18,9 @@ from tests.waiting import wait_until
 
 from .conftest import OPERATOR
 
-pytestmark = [pytest.mark.browser, pytest.mark.e2e]
+pytestmark = [pytest.mark.browser, pytest.mark.e2e, pytest.mark.usefixtures("simulator")]
 
 OpenBrowser = Callable[..., Any]
-
-
-@pytest.fixture(autouse=True)
-def simulator(blueshift: Any, settings: Any) -> Any:
-    blueshift.scenario(calls_per_second=None)
-    blueshift.create_list(7, name="News", source="email")
-    settings.BLUESHIFT_SYNC = {
-        **settings.BLUESHIFT_SYNC,
-        "CALLS_PER_SECOND": None,
-        "LEASE_SECONDS": 3,
-        "BACKOFF_SECONDS": [0.01, 0.1],
-        "TIMEOUT": [1, 2],
-    }
-    return blueshift
 
 
 def open_shop(*names: str) -> None:
