@@ -6,12 +6,13 @@ with BlueshiftClient(api_key, REGIONS["eu"].api) as client:
     answer = read_answer(request, exchange)
 """
 
-from .answers import MAX_RETRY_AFTER, REQUEST_ID_LENGTH, read_answer
+from .answers import MAX_RETRY_AFTER, REQUEST_ID_LENGTH, is_from_the_api, read_answer
 from .bodies import MESSAGE_LENGTH, read_message
 from .endpoints import (
     Endpoint,
     Record,
     Request,
+    create_list,
     customers_bulk,
     delete_customer,
     find_customer,
@@ -69,10 +70,12 @@ __all__ = [
     "Region",
     "Request",
     "TransportFailure",
+    "create_list",
     "customers_bulk",
     "delete_customer",
     "find_customer",
     "forget_customer",
+    "is_from_the_api",
     "list_add",
     "list_remove",
     "read_answer",

@@ -12,7 +12,14 @@ from .bodies import Unreadable, printable, read_json, read_message
 from .endpoints import REMOVALS, Endpoint, Request
 from .http import Exchange, TransportFailure
 from .outcomes import Answer, CallOutcome, RecordAnswer, RecordOutcome
-from .successes import ACCEPTED_FOR_PROCESSING, read_customers, read_list_change, read_object, read_removal
+from .successes import (
+    ACCEPTED_FOR_PROCESSING,
+    read_created_list,
+    read_customers,
+    read_list_change,
+    read_object,
+    read_removal,
+)
 
 #: Seconds: a longer Retry-After is taken for a mistake and cut to this.
 MAX_RETRY_AFTER: Final = 86_400.0
@@ -100,7 +107,7 @@ def read_answer(request: Request, exchange: Exchange) -> Answer:
     retry_after = _retry_after(_header(exchange, "retry-after"))
     request_id = printable(_header(exchange, "x-request-id"), REQUEST_ID_LENGTH)
     outcome = _call_outcome(exchange)
-    if outcome is CallOutcome.NOT_FOUND and request.endpoint in REMOVALS and _is_from_the_api(exchange):
+    if outcome is CallOutcome.NOT_FOUND and request.endpoint in REMOVALS and is_from_the_api(exchange):
         gone = RecordAnswer(RecordOutcome.ACCEPTED, outcome.lower(), _message(outcome, exchange))
         return Answer(CallOutcome.ANSWERED, (gone,), retry_after=retry_after, request_id=request_id)
     if outcome is CallOutcome.ANSWERED:
@@ -116,7 +123,7 @@ def read_answer(request: Request, exchange: Exchange) -> Answer:
     return Answer(outcome, records, code, message, retry_after, request_id)
 
 
-def _is_from_the_api(exchange: Exchange) -> bool:
+def is_from_the_api(exchange: Exchange) -> bool:
     """Whether an answer has the form of Blueshift's own: a 404 of a gateway, or of a wrong address, has not."""
     try:
         return isinstance(read_json(exchange.body), dict)
@@ -150,6 +157,8 @@ def _read_success(request: Request, exchange: Exchange) -> tuple[tuple[RecordAns
                 return read_list_change(request, body), None
             case Endpoint.CUSTOMER_DELETE | Endpoint.CUSTOMER_FORGET:
                 return (read_removal(body),), None
+            case Endpoint.LIST_CREATE:
+                return (), read_created_list(request, body)
             case _:
                 return (), read_object(request, body)
     except RecursionError:

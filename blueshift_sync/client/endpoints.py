@@ -23,6 +23,7 @@ class Endpoint(StrEnum):
     LIST_ADD = "LIST_ADD"
     LIST_REMOVE = "LIST_REMOVE"
     LIST_READ = "LIST_READ"
+    LIST_CREATE = "LIST_CREATE"
     CUSTOMER_FIND = "CUSTOMER_FIND"
     CUSTOMER_DELETE = "CUSTOMER_DELETE"
     CUSTOMER_FORGET = "CUSTOMER_FORGET"
@@ -94,6 +95,23 @@ def read_list(list_id: int) -> Request:
     return Request(Endpoint.LIST_READ, "GET", f"/api/v1/custom_user_lists/id/{list_id:d}")
 
 
+def create_list(name: str, description: str, identifier_key: str) -> Request:
+    """Create an empty list. `identifier_key` is "email" or "customer_id", and will be the list's `source`.
+
+    The name is unique in the account: a second list of that name is refused. Without a description the name is sent as
+    one, for nothing says that Blueshift takes none. Raises ValueError for another key and for an empty name.
+    """
+    _check_key(identifier_key)
+    if not name.strip():
+        raise ValueError("A list needs a name.")
+    return Request(
+        Endpoint.LIST_CREATE,
+        "POST",
+        "/api/v1/custom_user_lists/create",
+        payload={"name": name, "description": description or name, "is_seed_list": 0, "source": identifier_key},
+    )
+
+
 def find_customer(email: str) -> Request:
     """Look a customer up by e-mail address. Changes nothing."""
     return Request(Endpoint.CUSTOMER_FIND, "GET", "/api/v1/customers", query={"email": email})
@@ -131,8 +149,7 @@ def _removal(endpoint: Endpoint, verb: str, identifier_key: str, identifier: str
 
 def _list_change(endpoint: Endpoint, list_id: int, identifier_key: str, values: Iterable[str], mode: str) -> Request:
     records = tuple(values)
-    if identifier_key not in IDENTIFIER_KEYS:
-        raise ValueError(f"A list's identifier key is {' or '.join(IDENTIFIER_KEYS)}, not {identifier_key!r}.")
+    _check_key(identifier_key)
     if mode not in LIST_MEMBERS_PER_CALL:
         raise ValueError(f"A list call's mode is {' or '.join(LIST_MEMBERS_PER_CALL)}, not {mode!r}.")
     _check_size(len(records), LIST_MEMBERS_PER_CALL[mode], f"identifiers ({mode})")
@@ -144,6 +161,11 @@ def _list_change(endpoint: Endpoint, list_id: int, identifier_key: str, values: 
         payload={"identifier_key": identifier_key, "identifier_values": list(records)},
         records=records,
     )
+
+
+def _check_key(identifier_key: str) -> None:
+    if identifier_key not in IDENTIFIER_KEYS:
+        raise ValueError(f"A list's identifier key is {' or '.join(IDENTIFIER_KEYS)}, not {identifier_key!r}.")
 
 
 def _check_size(count: int, limit: int, things: str) -> None:

@@ -14,6 +14,7 @@ _TEMPORARY: Final = frozenset(map(str, (408, 409, 425, 429, *range(500, 600))))
 
 #: What a read must hold, one of them at least, to be what was asked for.
 _EVIDENCE: Final = {
+    Endpoint.LIST_CREATE: {"id"},
     Endpoint.LIST_READ: {"filename", "source", "user_count"},
     Endpoint.CUSTOMER_FIND: {"users", "user"},
 }
@@ -95,6 +96,15 @@ def read_object(request: Request, body: Any) -> dict[str, Any]:
         raise Unreadable("The answer isn't what was asked for.")
     stored: dict[str, Any] = storable(body)
     return stored
+
+
+def read_created_list(request: Request, body: Any) -> dict[str, Any]:
+    """The list that was created, with its number under `id`."""
+    created = read_object(request, body)
+    number = str(created["id"])
+    if not re.fullmatch("[0-9]{1,18}", number) or not int(number):
+        raise Unreadable("The answer doesn't give the number of the list that was created.")
+    return {**created, "id": int(number)}
 
 
 def _list_of(body: Any, key: str) -> list[Any]:

@@ -21,7 +21,7 @@ def now() -> str:
 
 @dataclass
 class CustomerList:
-    """One custom user list. Members are kept by the customer's uuid, so they survive a change of e-mail."""
+    """One custom user list. Its members are keys of customers, or of identifiers with the identifiers themselves."""
 
     id: int
     name: str
@@ -32,7 +32,7 @@ class CustomerList:
     uuid: str = field(default_factory=lambda: str(uuid4()))
     created_at: str = field(default_factory=now)
     deleted_at: str | None = None
-    members: dict[str, None] = field(default_factory=dict)
+    members: dict[str, str | None] = field(default_factory=dict)
 
 
 class Account:
@@ -49,6 +49,9 @@ class Account:
     E-mails are compared without regard to case and are not unique: two customer_ids may share one. Fields
     that aren't sent stay as they are. A null replaces the value (`nulls: "store"`), is ignored (`"keep"`)
     or refused (`"reject"`); a null or empty identifier is ignored.
+
+    Who is on a list is kept by the customer's uuid (`list_members: "customers"`), so that members survive a change of
+    e-mail, or by the identifier that was sent (`"identifiers"`), so that they don't.
     """
 
     def __init__(self, scenario: Scenario) -> None:
@@ -172,6 +175,7 @@ class Account:
             del self.customers[uuid]
             for customer_list in self.lists.values():
                 customer_list.members.pop(uuid, None)
+                customer_list.members.pop(_key(customer_list, customer[customer_list.source] or ""), None)
 
     # Lists
 
@@ -200,6 +204,9 @@ class Account:
             found = self.matching(customer_list.source, identifier)
             if not found:
                 found = self._unknown(customer_list, identifier, errors)
+            if self._scenario.list_members == "identifiers" and found:
+                customer_list.members[_key(customer_list, identifier)] = identifier
+                continue
             for customer in found:
                 customer_list.members[customer["uuid"]] = None
         return errors
@@ -218,9 +225,17 @@ class Account:
         if customer_list is None:
             return
         for identifier in identifiers:
+            customer_list.members.pop(_key(customer_list, identifier), None)
             for customer in self.matching(customer_list.source, identifier):
                 customer_list.members.pop(customer["uuid"], None)
 
     def members(self, customer_list: CustomerList) -> list[str | None]:
         """The members' identifiers of the list's source, in the order in which they were added."""
-        return [self.customers[uuid][customer_list.source] for uuid in customer_list.members]
+        return [
+            identifier or self.customers[key][customer_list.source] for key, identifier in customer_list.members.items()
+        ]
+
+
+def _key(customer_list: CustomerList, identifier: str) -> str:
+    """Of a member that is kept by its identifier."""
+    return f"identifier {identifier.lower() if customer_list.source == 'email' else identifier}"

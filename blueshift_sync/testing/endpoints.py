@@ -220,7 +220,8 @@ class Endpoints:
         return answer(200, [made] if self._scenario.create_list_answer == "array" else made)
 
     def _list_read(self, call: Call) -> Answer:
-        customer_list = self._account.lists.get(int(call.id))
+        refuses = self._scenario.reads_of_refused_lists == "refuse"
+        customer_list = self._changeable_list(int(call.id)) if refuses else self._account.lists.get(int(call.id))
         return answer(200, list_as_read(customer_list)) if customer_list else answers.NOT_FOUND
 
     def _list_add(self, call: Call) -> Answer:

@@ -51,6 +51,8 @@ CHECKS: dict[str, Check] = {
     "nulls": values.one_of("store", "keep", "reject"),
     "duplicates": values.one_of("reject", "accept"),
     "bulk_limit_body": values.anything,
+    "list_members": values.one_of("customers", "identifiers"),
+    "reads_of_refused_lists": values.one_of("answer", "refuse"),
     "create_list_answer": values.one_of("object", "array"),
     "unknown_identifiers": values.one_of("ignore", "create", "report"),
     "async_delay": values.number(0),
@@ -75,6 +77,8 @@ class Scenario:
     nulls: str = "store"
     duplicates: str = "reject"
     bulk_limit_body: Any = field(default_factory=lambda: {"error": "You can upload maximum 50 users in one api call"})
+    list_members: str = "customers"
+    reads_of_refused_lists: str = "answer"
     create_list_answer: str = "object"
     unknown_identifiers: str = "ignore"
     async_delay: float = 0
