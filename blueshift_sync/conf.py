@@ -131,6 +131,11 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def is_loopback_address(url: Any) -> bool:
+    """Whether the host of this address is the machine itself."""
+    return isinstance(url, str) and _is_safe_url(url) and _is_loopback(urlsplit(url).hostname or "")
+
+
 def _choice(*allowed: str) -> Rule:
     return Rule(lambda value: value in allowed, "one of " + ", ".join(repr(value) for value in allowed))
 

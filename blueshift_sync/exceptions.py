@@ -17,5 +17,13 @@ class SendingOff(BlueshiftSyncError):  # noqa: N818
     """Sending is switched off, or there is no key to send with."""
 
 
+class KeyReused(BlueshiftSyncError):  # noqa: N818
+    """An idempotency key comes again with another request."""
+
+
 class RedisUnavailable(BlueshiftSyncError):  # noqa: N818
     """Redis doesn't answer: nothing may be sent, as the rate limit lives there."""
+
+
+class UnusableFile(BlueshiftSyncError):  # noqa: N818
+    """A file of identifiers that can't be read. The message says where, and how to mend it."""

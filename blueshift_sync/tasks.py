@@ -52,6 +52,13 @@ def gather(*, run_id: int, **_later: Any) -> None:
         services.go_on(run_id, asked_to_stop)
 
 
+def match_import(*, import_id: int, **_later: Any) -> None:
+    """Goes on matching a file with customers, for whoever uploaded it to look at."""
+    job = get_current_job()
+    with _stop_requests(job) as asked_to_stop:
+        services.go_on_matching(import_id, asked_to_stop)
+
+
 @contextmanager
 def _stop_requests(job: Job | None) -> Iterator[Callable[[], bool]]:
     """Yields a function that says whether the worker is to stop.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from django.db import IntegrityError, connections, router, transaction
+from django.db import IntegrityError, connections, router
 from django.db.models import DateTimeField, Value
 from django.utils import timezone
 
@@ -16,6 +16,7 @@ from ..models import ApiCall, Customer, CustomerList, CustomerRemoval, ListMembe
 from ..models.causes import cause_of
 from .batches import Batch, Finished
 from .erased_bodies import ERASED
+from .locks import gives_up_or_commits
 from .redaction import Redaction
 from .runs import note_calls
 from .statements import ByKey, find_rows, insert_rows, update_rows
@@ -39,7 +40,10 @@ RESULT_COLUMNS = (
 
 
 def open_calls(to_open: Sequence[tuple[Batch, HttpCall]], job_id: str) -> list[ApiCall]:
-    """Commits the calls as OPEN. Nothing may be sent before this returns. Raises RunsCancelled: none was opened."""
+    """Commits the calls as OPEN. Nothing may be sent before this returns.
+
+    Raises RunsCancelled, and HeldBySomebody where somebody holds one of their runs: none was opened.
+    """
     try:
         return _open(to_open, job_id)
     except IntegrityError:  # a list was deleted since the claim; not looked for before, for it hardly ever happens
@@ -51,13 +55,12 @@ def _without_deleted_list(batch: Batch) -> Batch:
     return batch if is_there else replace(batch, customer_list=None)
 
 
+@gives_up_or_commits
 def _open(to_open: Sequence[tuple[Batch, HttpCall]], job_id: str) -> list[ApiCall]:
     calls = [_opened(batch, http_call, job_id) for batch, http_call in to_open]
-    using = router.db_for_write(ApiCall)
-    with transaction.atomic(using=using, durable=True):
-        # First the runs: MariaDB locks them for the calls that refer to them, so two workers would wait in a circle.
-        note_calls(Counter(call.run_id for call in calls if call.run_id is not None))
-        _insert(calls, using)
+    # First the runs: MariaDB locks them for the calls that refer to them, so two workers would wait in a circle.
+    note_calls(Counter(call.run_id for call in calls if call.run_id is not None))
+    _insert(calls, router.db_for_write(ApiCall))
     return calls
 
 

@@ -8,11 +8,13 @@ from functools import cached_property
 from typing import Any
 
 from ..client import Answer, Exchange, Request
-from ..models import ApiCall, CustomerList
+from ..models import ApiCall, CustomerList, SyncState
 from .claim import Claim
+from .lease import Lease
 from .policy import POLICIES, Policy
 from .redaction import Redaction
 from .runs import SentModel
+from .statements import find_rows
 
 #: Bytes of a body. Blueshift documents no limit; but a call is stored before it leaves, and MariaDB takes 16 MB in one
 #: statement (`max_allowed_packet`). Masked, a body may be three times as long, and be quoted besides.
@@ -28,11 +30,22 @@ class Batch:
     model: SentModel
     claim: Claim | None = None
     customer_list: CustomerList | None = None
+    own_lease: Lease | None = None
 
     @property
     def records(self) -> Sequence[Any]:
         """The mirror's rows in the order of the request's records."""
         return self.claim.records if self.claim else ()
+
+    @property
+    def lease(self) -> Lease | None:
+        """After it nothing is sent any more; None where nobody else would send it."""
+        return self.claim.lease if self.claim else self.own_lease
+
+    @property
+    def is_asynchronous(self) -> bool:
+        """Whether Blueshift only takes the work on, and sees to it later."""
+        return "async" in self.request.query
 
     @property
     def is_too_large(self) -> bool:
@@ -44,11 +57,26 @@ class Batch:
         return ApiCall.Endpoint(self.request.endpoint.value)
 
 
+def with_withdrawn(batches: Sequence[Batch]) -> list[Batch]:
+    """Those of the batches that carry a record which isn't to be sent any more since it was claimed."""
+    withdrawn = {
+        (model, pk)
+        for model in {batch.model for batch in batches}
+        for pk in find_rows(
+            model,
+            id=[record.pk for batch in batches if batch.model is model for record in batch.records],
+            error_code=list(SyncState.EXCLUDED_CODES),
+        )
+    }
+    return [batch for batch in batches if any((batch.model, record.pk) in withdrawn for record in batch.records)]
+
+
 @dataclass
 class Finished:
     """A call that has come to its end, and what is known of it.
 
-    `blames_records` False: the trouble is everybody's, and no attempt of these records.
+    `blames_records` False: the trouble is everybody's, and no attempt of these records. `members_wait` says, as a code
+    and a sentence, why the members in a call have to wait for their list.
     """
 
     batch: Batch
@@ -56,6 +84,7 @@ class Finished:
     exchange: Exchange
     answer: Answer
     blames_records: bool = True
+    members_wait: tuple[str, str] | None = None
 
     @property
     def policy(self) -> Policy:

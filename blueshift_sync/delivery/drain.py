@@ -21,12 +21,13 @@ from ..conf import app_settings
 from ..exceptions import RedisUnavailable, SendingOff
 from ..models import ApiCall, Customer, CustomerRemoval, ListMembership, SyncState
 from .audit import open_calls
-from .batches import Batch, Finished
+from .batches import Batch, Finished, with_withdrawn
 from .beside import Beside
 from .connection import make_client
 from .health import Trouble, is_the_records_fault, note_health, note_trouble, outage_pause
 from .lease import Lease
-from .lists import lists_to_read
+from .lists import lists_to_ask_for
+from .locks import HeldBySomebody
 from .recover import recover_expired_claims
 from .runs import RunsCancelled, finish_if_done
 from .settle import settle
@@ -164,7 +165,18 @@ class Drain:
     def _take(self, free: int) -> list[Batch]:
         """Batches for up to so many calls."""
         ahead, self.ahead = self.ahead[:free], self.ahead[free:]
-        return ahead or self.work.take(free, is_urgent=not self.in_flight)
+        return self._still_wanted(ahead) or self.work.take(free, is_urgent=not self.in_flight)
+
+    def _still_wanted(self, ahead: Sequence[Batch]) -> list[Batch]:
+        """The batches that were claimed early, but for those of which a record was withdrawn since.
+
+        They are given up: what is left of them is due again at once.
+        """
+        unwanted = with_withdrawn(ahead)
+        for batch in unwanted:
+            give_up(batch)
+        self._finish_runs(unwanted)
+        return [batch for batch in ahead if batch not in unwanted]
 
     def _take_ahead(self) -> None:
         """Claims for the next calls while all places are taken.
@@ -184,7 +196,7 @@ class Drain:
         return current_stop() is not None
 
     def _send(self, batches: Sequence[Batch]) -> bool:
-        """Sends the batches at their turns. False: not all of them got one."""
+        """Sends the batches at their turns. False: not all of them are sent."""
         try:
             turns = reserve_calls(len(batches), LONGEST_WAIT)
             granted = [(batch, self.client.prepare(batch.request)) for batch in batches[: len(turns)]]
@@ -195,15 +207,19 @@ class Drain:
         for batch in batches[len(turns) :]:
             give_up(batch)
         for (batch, http_call, call), turn in zip(opened, turns, strict=False):
-            lease = batch.claim.lease if batch.claim is not None else None
-            self.in_flight[self.pool.submit(self._send_at, turn, http_call, lease)] = (batch, call)
+            self.in_flight[self.pool.submit(self._send_at, turn, http_call, batch.lease)] = (batch, call)
         self.paused = self.paused or not (turns or self.in_flight)
-        return len(turns) == len(batches)
+        return len(opened) == len(batches)
 
     def _open(self, granted: Sequence[tuple[Batch, HttpCall]]) -> list[tuple[Batch, HttpCall, ApiCall]]:
-        """Opens the calls, but for those of runs that were cancelled since the claim."""
+        """Opens the calls, but for those of runs that were cancelled since the claim, or that somebody holds."""
         try:
             calls = open_calls(granted, self.job_id)
+        except HeldBySomebody:
+            if len(granted) == 1:
+                give_up(granted[0][0])
+                return []
+            return [opened for each in granted for opened in self._open([each])]
         except RunsCancelled as cancelled:
             for batch, _http_call in granted:
                 if batch.run_id in cancelled.run_ids:
@@ -240,7 +256,7 @@ class Drain:
         if self.held and time.monotonic() >= self.held_again_at:
             self._settle_held()
         self.held += held
-        self._finish_runs(finished)
+        self._finish_runs([each.batch for each in finished])
         for each in finished:
             self._slow_down(each, troubles.get(each.call.pk))
 
@@ -249,10 +265,10 @@ class Drain:
         tried = self.held
         self.held = [each for each in settle(tried) if each.batch.claim and not each.batch.claim.lease.is_over]
         self.held_again_at = time.monotonic() + HELD_PAUSE
-        self._finish_runs(tried)
+        self._finish_runs([each.batch for each in tried])
 
-    def _finish_runs(self, finished: Sequence[Finished]) -> None:
-        for run_id in {each.batch.run_id for each in finished}:
+    def _finish_runs(self, batches: Sequence[Batch]) -> None:
+        for run_id in {batch.run_id for batch in batches}:
             if run_id is not None and not self.work.owns(run_id):
                 finish_if_done(run_id)
 
@@ -328,7 +344,7 @@ def seconds_until_due() -> float | None:
         Customer.objects.filter(state=pending).aggregate(first=Min("due_at"))["first"],
         ListMembership.objects.filter(state=pending).aggregate(first=Min("due_at"))["first"],
         CustomerRemoval.objects.filter(state=pending).aggregate(first=Min("due_at"))["first"],
-        lists_to_read().aggregate(first=Min("read_due_at"))["first"],
+        lists_to_ask_for().aggregate(first=Min("read_due_at"))["first"],
     ]
     known = [moment for moment in moments if moment is not None]
     return max(0.0, (min(known) - timezone.now()).total_seconds()) if known else None

@@ -15,9 +15,10 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from ..exceptions import BlueshiftSyncError
-from ..models import ApiCall, Customer, CustomerList, CustomerRemoval, ListMembership, RecordResult, SyncState
+from ..models import ApiCall, Customer, CustomerRemoval, ListMembership, RecordResult, SyncState
 from .claim import mirror
 from .erased_bodies import ERASED, PersonInCall, positions_of
+from .imports import erase_from_imports
 from .locks import gives_way
 from .statements import update_rows
 
@@ -63,13 +64,17 @@ NOBODY: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Erased:
-    """What was emptied. `still_needed` are removals and memberships that keep an identifier until they are sent."""
+    """What was emptied. `still_needed` are removals and memberships that keep an identifier until they are sent.
+
+    `lines` are those of files with identifiers.
+    """
 
     row: bool
     calls: int
     results: int
     removals: int
     still_needed: int
+    lines: int
 
 
 def erase(customer: Customer, by: str) -> Erased:
@@ -83,6 +88,7 @@ def erase(customer: Customer, by: str) -> Erased:
     identifiers = _identifiers(customer.pk)
     audit = _erase_audit(customer.pk, identifiers, note)
     removals = _erase_removals(customer.pk, identifiers)
+    lines = erase_from_imports(customer.pk, identifiers, ERASED)
     row = _erase_row(customer.pk, _sentence(by, now))
     sent_meanwhile = _erase_audit(customer.pk, frozenset(), note)
     return Erased(
@@ -91,6 +97,7 @@ def erase(customer: Customer, by: str) -> Erased:
         audit.results + sent_meanwhile.results,
         removals,
         _still_needed(customer.pk, identifiers),
+        lines,
     )
 
 
@@ -146,7 +153,7 @@ def _is_leaving(membership: ListMembership) -> bool:
     if membership.state != State.PENDING or membership.is_member:
         return False
     customer_list = membership.customer_list
-    return customer_list.status == CustomerList.Status.ACTIVE and bool(customer_list.identifier_key)
+    return customer_list.is_ready
 
 
 def _removals(pk: int, identifiers: Collection[str]) -> QuerySet[CustomerRemoval]:

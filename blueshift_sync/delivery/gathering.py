@@ -7,27 +7,25 @@ does the rest, and the sweep finds what a lost job left.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.db import router, transaction
-from django.db.models import F, Model, Q
+from django.db.models import F, Q
 from django.utils import timezone
 
-from ..exceptions import RedisUnavailable
-from ..models import SyncRun
+from ..models import ApiCall, SyncRun
 from .drain import never
-from .locks import gives_way
-from .redis import SITE_PATIENCE, WORKER_PATIENCE, queue, redis_errors_named
+from .jobs import queue_quietly
+from .locks import HeldBySomebody, gives_up, gives_way
+from .redis import SITE_PATIENCE, WORKER_PATIENCE
 from .runs import GATHERING, SELECTED, close_run, finish_if_done
-from .selections import Selection
-from .wake import DRAIN_SECONDS, JOB_TIMEOUT, wake_quietly
-
-logger = logging.getLogger(__name__)
+from .selections import AnySelection, SelectionLost, selection_from_json
+from .wake import DRAIN_SECONDS, wake_quietly
 
 #: Rows dealt with in one transaction.
 SLICE = 1000
@@ -52,45 +50,59 @@ class Done:
     overtaken: set[int] = field(default_factory=set)
 
 
-#: Deals with the rows of a model that have these keys, in the transaction of their slice.
-Action = Callable[[SyncRun, type[Model], Sequence[int]], Done]
+#: Deals with the rows of a selection that have these keys, in the transaction of their slice.
+Action = Callable[[SyncRun, AnySelection, Sequence[Any]], Done]
 
 
 class Overtaken(Exception):  # noqa: N818 - a finding, not a fault
     """Somebody else went on with the run, or cancelled it."""
 
 
-def begin(run: SyncRun, selections: Sequence[Selection], do: str, **options: Any) -> None:
-    """Writes down what is to be done for a new run. `do` names the action, and `options` are for it."""
+def begin(run: SyncRun, selections: Sequence[AnySelection], do: str, **options: Any) -> None:
+    """Saves a new run with what is to be done for it. `do` names the action, and `options` are for it."""
     run.scope = {
         **options,
         "do": do,
+        "rows": [{"model": each.model._meta.label_lower, "where": each.impersonal} for each in selections],
         SELECTED: [selection.to_json() for selection in selections],
         "looked_at": 0,
         "changed": 0,
-        GATHERING: [{"after": 0, "until": selection.last_key()} for selection in selections],
+        GATHERING: [selection.whole for selection in selections],
     }
-    run.save(update_fields=["scope"])
+    run.save(using=_database())
 
 
 def gather(
-    run_id: int, actions: Mapping[str, Action], *, seconds: float, asked_to_stop: Callable[[], bool] = never
+    run_id: int,
+    actions: Mapping[str, Action],
+    *,
+    seconds: float,
+    asked_to_stop: Callable[[], bool] = never,
+    is_job: bool = False,
 ) -> bool:
-    """Goes on with the run until all is done, `seconds` are over or `asked_to_stop()`. False: there is more to do."""
+    """Goes on with the run until all is done, `seconds` are over or `asked_to_stop()`. False: there is more to do.
+
+    Only a job waits for as long as it takes until others let go of the rows.
+    """
     deadline = time.monotonic() + seconds
+    do_slice = (gives_way if is_job else gives_up)(_do_slice)
     try:
-        while _gather_slice(run_id, actions):
+        while _gather_slice(partial(do_slice, run_id, actions)):
             if time.monotonic() >= deadline or asked_to_stop():
                 return False
+    except HeldBySomebody:
+        return False
     except Overtaken:
         finish_if_done(run_id)
         return True
+    except SelectionLost as error:
+        SyncRun.objects.using(_database()).filter(pk=run_id).update(error=f"Not all was gathered. {error}")
     close_run(run_id)
     return True
 
 
-def _gather_slice(run_id: int, actions: Mapping[str, Action]) -> bool:
-    done = _do_slice(run_id, actions)
+def _gather_slice(do_slice: Callable[[], Done | None]) -> bool:
+    done = do_slice()
     if done is None:
         return False
     for overtaken in done.overtaken:
@@ -100,7 +112,6 @@ def _gather_slice(run_id: int, actions: Mapping[str, Action]) -> bool:
     return True
 
 
-@gives_way
 def _do_slice(run_id: int, actions: Mapping[str, Action]) -> Done | None:
     """None: there was nothing more to do."""
     run = SyncRun.objects.using(_database()).get(pk=run_id)
@@ -109,13 +120,11 @@ def _do_slice(run_id: int, actions: Mapping[str, Action]) -> Done | None:
         return None
     scope = dict(run.scope)
     number = len(scope[SELECTED]) - len(where_it_is)
-    selection = Selection.from_json(scope[SELECTED][number])
-    size = CALLS_IN_A_SLICE if selection.model._meta.model_name == "apicall" else SLICE
-    pks = selection.after(where_it_is[0]["after"], where_it_is[0]["until"], size)
-    done = actions[scope["do"]](run, selection.model, pks) if pks else Done()
-    rest = where_it_is[1:]
-    if len(pks) == size:
-        rest = [{**where_it_is[0], "after": pks[-1]}, *rest]
+    selection = selection_from_json(scope[SELECTED][number])
+    size = CALLS_IN_A_SLICE if selection.model is ApiCall else SLICE
+    pks, to_come = selection.next_keys(where_it_is[0], size)
+    done = actions[scope["do"]](run, selection, pks) if pks else Done()
+    rest = where_it_is[1:] if to_come is None else [to_come, *where_it_is[1:]]
     scope |= {GATHERING: rest, "looked_at": scope["looked_at"] + len(pks), "changed": scope["changed"] + done.changed}
     if not rest:
         del scope[GATHERING]
@@ -160,20 +169,10 @@ def resume_lost() -> None:
 
 
 def _queue_quietly(run_id: int, patience: float) -> None:
-    try:
-        with redis_errors_named():
-            queue(patience).enqueue(
-                "blueshift_sync.tasks.gather",
-                run_id=run_id,
-                job_timeout=JOB_TIMEOUT,
-                result_ttl=0,
-                description=f"blueshift_sync: run {run_id}",
-            )
-    except RedisUnavailable as error:
-        logger.warning("Run %s goes on after the next sweep, as no job could be queued: %s", run_id, error)
+    queue_quietly("gather", f"run {run_id}", patience, run_id=run_id)
 
 
 def gather_in_job(run_id: int, actions: Mapping[str, Action], asked_to_stop: Callable[[], bool]) -> None:
     """As `gather`, and has a fresh job do what is left."""
-    if not gather(run_id, actions, seconds=DRAIN_SECONDS, asked_to_stop=asked_to_stop):
+    if not gather(run_id, actions, seconds=DRAIN_SECONDS, asked_to_stop=asked_to_stop, is_job=True):
         go_on_later(run_id)

@@ -66,15 +66,25 @@ def gives_up(work: Callable[P, R]) -> Callable[P, R]:
     return impatiently
 
 
+def gives_up_or_commits(work: Callable[P, R]) -> Callable[P, R]:
+    """As `gives_up`, for work that must be committed when it returns: inside of another transaction it is an error."""
+
+    @wraps(work)
+    def impatiently(*args: P.args, **kwargs: P.kwargs) -> R:
+        return _try_again_and_again(partial(work, *args, **kwargs), FEW_TRIES, durable=True)
+
+    return impatiently
+
+
 def is_in_transaction() -> bool:
     """Whether this code runs in a transaction on the database that has our tables."""
     return bool(connections[router.db_for_write(ApiCall)].in_atomic_block)
 
 
-def _try_again_and_again(work: Callable[[], R], tries: int) -> R:
+def _try_again_and_again(work: Callable[[], R], tries: int, *, durable: bool = False) -> R:
     using = router.db_for_write(ApiCall)
     if is_in_transaction():
-        with transaction.atomic(using=using):
+        with transaction.atomic(using=using, durable=durable):
             return work()
     for _ in range(tries):
         try:

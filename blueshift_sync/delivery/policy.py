@@ -68,12 +68,24 @@ LIST_TROUBLES = {
     CustomerList.Status.DELETED: ("list_deleted", "The list has been deleted in Blueshift."),
     CustomerList.Status.UNSUPPORTED: ("list_unsupported", "Blueshift doesn't support changing this old list."),
 }
+IDENTIFIER_DIFFERS = "identifier_differs"
+LIST_NOT_CREATED = "list_not_created"
+LIST_SOURCE_UNKNOWN = "list_source_unknown"
+#: What is said of the members of a list that has stopped, by the code for which it has. The list itself says more.
+LIST_STOPS = {
+    **dict(LIST_TROUBLES.values()),
+    IDENTIFIER_DIFFERS: "In Blueshift the list knows its customers by another identifier than here.",
+    LIST_NOT_CREATED: "The list could not be created in Blueshift.",
+    LIST_SOURCE_UNKNOWN: "Blueshift doesn't say by which identifier the list knows its customers.",
+}
+#: What is said of them where the code is none of these: a newer version of this program may have stopped the list.
+STOPPED = "The list has stopped; its page says why."
 
 
 def backoff_seconds(attempts: int) -> float:
     """How long to wait after so many failed attempts: doubling from the first delay to the cap, with full jitter."""
     first, cap = app_settings().BACKOFF_SECONDS
-    ceiling = min(cap, first * 2.0 ** min(attempts, 60))
+    ceiling = min(cap, first * 2.0 ** min(attempts - 1, 60))
     return random.uniform(0, ceiling)  # noqa: S311 - no secret
 
 

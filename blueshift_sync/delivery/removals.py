@@ -49,8 +49,12 @@ def claim_removals(name_run: RunForChanges, calls: int) -> list[Claim]:
 def removal_batch(claim: Claim) -> Batch:
     """The call that removes the claimed customer."""
     (removal,) = claim.records
-    request = REQUESTS[removal.kind](removal.identifier_key, removal.identifier)
-    return Batch(request, claim.run_id, CustomerRemoval, claim)
+    return Batch(removal_request(removal), claim.run_id, CustomerRemoval, claim)
+
+
+def removal_request(removal: CustomerRemoval) -> Request:
+    """The call that removes this customer."""
+    return REQUESTS[removal.kind](removal.identifier_key, removal.identifier)
 
 
 @skips_locked

@@ -18,7 +18,16 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from ..conf import app_settings
-from ..models import ApiCall, Customer, CustomerRemoval, ListMembership, RecordResult, SyncRun
+from ..models import (
+    ApiCall,
+    Customer,
+    CustomerRemoval,
+    ListImport,
+    ListImportPart,
+    ListMembership,
+    RecordResult,
+    SyncRun,
+)
 from .locks import HeldBySomebody, gives_up
 from .runs import SentModel
 from .statements import delete_rows, update_rows
@@ -30,6 +39,9 @@ RESULTS = 2000
 #: Runs deleted at a time, and records that let go of their run.
 RUNS = 100
 RECORDS = 1000
+#: Files deleted at a time, and parts of them, each of up to a thousand lines.
+IMPORTS = 100
+PARTS_OF_FILES = 50
 #: After each slice a pause, as a part of the time that it took.
 PAUSE = 0.25
 
@@ -69,10 +81,13 @@ def parts(now: datetime) -> list[Part]:
     settings = app_settings()
     found = []
     if settings.BODY_RETENTION_DAYS is not None:
-        found.append(Part("bodies", "emptied", _with_bodies(_before(now, settings.BODY_RETENTION_DAYS)), _empty))
+        before = _before(now, settings.BODY_RETENTION_DAYS)
+        found.append(Part("bodies", "emptied", _with_bodies(before), _empty))
+        found.append(Part("parts of files", "deleted", _parts_of_files(before), _delete_parts_of_files))
     if settings.CALL_RETENTION_DAYS is not None:
         before = _before(now, settings.CALL_RETENTION_DAYS)
         found.append(Part("calls", "deleted", _ended_calls(before), _delete_calls))
+        found.append(Part("files", "deleted", _ended_imports(before), _delete_imports))
         found.append(Part("runs", "deleted", _ended_runs(before), _delete_runs))
     return found
 
@@ -114,6 +129,19 @@ def _with_bodies(before: datetime) -> QuerySet[ApiCall]:
 def _ended_runs(before: datetime) -> QuerySet[SyncRun]:
     """Those that have calls left are among them; few, as the calls go first."""
     return _mine(SyncRun).filter(created_at__lt=before, finished_at__lt=before)
+
+
+def _ended_imports(before: datetime) -> QuerySet[ListImport]:
+    """What is still open, the sweep ends."""
+    return _mine(ListImport).filter(created_at__lt=before).exclude(state__in=_IMPORTS_GOING_ON)
+
+
+_IMPORTS_GOING_ON = (*ListImport.OPEN_STATES, ListImport.State.STARTED)
+
+
+def _parts_of_files(before: datetime) -> QuerySet[ListImportPart]:
+    """The lines that meant nobody: they name people as bodies do."""
+    return _mine(ListImportPart).filter(list_import__in=_ended_imports(before))
 
 
 def _mine(model: type[Any]) -> QuerySet[Any]:
@@ -168,11 +196,45 @@ def _delete_slice_of_calls(pks: Sequence[int]) -> Slice:
     return Slice(delete_rows(ApiCall, id=pks), results)
 
 
+def _delete_parts_of_files(parts: QuerySet[Any]) -> Iterator[Slice]:
+    for pks in _by_key(parts, PARTS_OF_FILES):
+        yield _done_or_held(_delete_slice_of_parts, pks)
+
+
+def _by_key(rows: QuerySet[Any], size: int) -> Iterator[list[int]]:
+    last = 0
+    while pks := list(rows.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:size]):
+        last = pks[-1]
+        yield pks
+
+
+@gives_up
+def _delete_slice_of_parts(pks: Sequence[int]) -> Slice:
+    return Slice(delete_rows(ListImportPart, id=pks))
+
+
+def _delete_imports(imports: QuerySet[Any]) -> Iterator[Slice]:
+    """Those with parts left, which somebody held, stay too."""
+    for found in _oldest_first(imports, "created_at", IMPORTS):
+        pks = [pk for pk, _ in found]
+        for parts in _by_key(_mine(ListImportPart).filter(list_import__in=pks), PARTS_OF_FILES):
+            _done_or_held(_delete_slice_of_parts, parts)
+        try:
+            yield _delete_slice_of_imports(pks)
+        except (HeldBySomebody, IntegrityError):
+            yield Slice(held=len(pks))
+
+
+@gives_up
+def _delete_slice_of_imports(pks: Sequence[int]) -> Slice:
+    return Slice(delete_rows(ListImport, id=pks))
+
+
 def _delete_runs(runs: QuerySet[Any]) -> Iterator[Slice]:
     for found in _oldest_first(runs, "created_at", RUNS):
         pks = _without_calls([pk for pk, _ in found])
         try:
-            for model in (*MODELS, SyncRun):
+            for model in (*MODELS, ListImport, SyncRun):
                 _let_go_of(pks, model)
             yield _delete_slice_of_runs(pks)
         except (HeldBySomebody, IntegrityError):  # the latter: somebody has just named one of them

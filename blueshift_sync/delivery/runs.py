@@ -6,8 +6,10 @@ overtaken: another run took it over, or it is no longer to be sent. So the total
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from datetime import timedelta
+from math import inf
 from typing import Any
 
 from django.db.models import Case, F, Q, QuerySet, Value, When
@@ -149,21 +151,38 @@ def finish_if_done(run_id: int) -> None:
         return
     state = _final_state(run)
     open_run = SyncRun.objects.filter(pk=run.pk, state__in=SyncRun.OPEN_STATES)
-    if _change(open_run, state=state, finished_at=timezone.now(), scope=_scope_of_ended(run)):
+    if _change(open_run, state=state, finished_at=timezone.now(), scope=scope_of_ended(run)):
         run_finished.send_robust(sender=SyncRun, run_id=run.pk, state=state)
 
 
-def _scope_of_ended(run: SyncRun) -> dict[str, Any]:
-    """Without what was selected: nobody goes on with it, and what was searched for may name a person."""
+def scope_of_ended(run: SyncRun) -> dict[str, Any]:
+    """The run's scope without what was selected: what was searched for may name a person, and may be long."""
     return {name: value for name, value in run.scope.items() if name not in {SELECTED, GATHERING}}
 
 
 def cancel_run(run_id: int) -> None:
     """Takes back what of the run hasn't been sent. Calls in flight are finished; the run ends with the last of them."""
-    now = timezone.now()
-    uncancelled = SyncRun.objects.filter(pk=run_id, state__in=SyncRun.OPEN_STATES, cancel_requested_at=None)
-    _change(uncancelled, cancel_requested_at=now, closed_at=Coalesce(F("closed_at"), now))
+    cancel_runs(SyncRun.objects.filter(pk=run_id), inf)
     finish_if_done(run_id)
+
+
+def cancel_runs(rows: QuerySet[SyncRun], seconds: float) -> list[int]:
+    """Cancels those of the runs that go on. Returns their primary keys.
+
+    All of them are told to stop at once; those that can't be ended in so many seconds the sweep ends.
+    """
+    deadline = time.monotonic() + seconds
+    going_on = rows.filter(state__in=SyncRun.OPEN_STATES, cancel_requested_at=None)
+    cancelled = []
+    while pks := list(going_on.order_by("pk").values_list("pk", flat=True)[:SLICE]):
+        now = timezone.now()
+        _change(going_on.filter(pk__in=pks), cancel_requested_at=now, closed_at=Coalesce(F("closed_at"), now))
+        cancelled += pks
+    for pk in cancelled:
+        if time.monotonic() >= deadline:
+            break
+        finish_if_done(pk)
+    return cancelled
 
 
 def _take_back(run: SyncRun) -> None:
@@ -174,16 +193,20 @@ def _take_back(run: SyncRun) -> None:
 
 def _take_back_from(waiting: QuerySet[Any]) -> None:
     while pks := list(waiting.values_list("pk", flat=True)[:SLICE]):
-        rows = waiting.filter(pk__in=pks)
-        in_step = rows.filter(version=F("synced_version"))
-        in_step.update(state=SyncState.State.SYNCED, error_code="", error_message="", **AT_REST)
-        rows.update(**AT_REST | failure(*CANCELLED, timezone.now()))
+        _take_back_slice(waiting.filter(pk__in=pks))
+
+
+@gives_way
+def _take_back_slice(rows: QuerySet[Any]) -> None:
+    in_step = rows.filter(version=F("synced_version"))
+    in_step.update(state=SyncState.State.SYNCED, error_code="", error_message="", **AT_REST)
+    rows.update(**AT_REST | failure(*CANCELLED, timezone.now()))
 
 
 def _final_state(run: SyncRun) -> SyncRun.State:
     if run.cancel_requested_at is not None:
         return SyncRun.State.CANCELLED
-    if run.error == PARKED:
+    if run.error:
         return SyncRun.State.PARTIAL
     if not run.rejected:
         return SyncRun.State.SUCCEEDED

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -18,7 +18,7 @@ from django.db import IntegrityError, router
 from django.db.models import Case, F, QuerySet, Value, When
 from django.utils import timezone
 
-from ..client import RecordAnswer, RecordOutcome, TransportFailure
+from ..client import Endpoint, RecordAnswer, RecordOutcome, TransportFailure
 from ..conf import app_settings
 from ..models import ApiCall, Customer, CustomerRemoval, ListMembership, SyncRun, SyncState
 from ..models.state import failure
@@ -26,10 +26,11 @@ from ..signals import call_finished, records_failed
 from .audit import close_calls, write_results, write_results_of_deleted
 from .batches import Batch, Finished
 from .claim import RELEASED, next_state
-from .lists import settle_list, wake_members
+from .identifiers import add_again, add_again_after, follow_identifiers
+from .lists import after_list_call, settle_list
 from .locks import HeldBySomebody, gives_up, gives_way
 from .parking import wake_memberships_of
-from .policy import LIST_TROUBLES, Isolate, Policy, backoff_seconds, next_batch_limit
+from .policy import Isolate, Policy, backoff_seconds, next_batch_limit
 from .push import kind_of, push_all
 from .removal_guards import owners_of, wake_removals_after
 from .runs import SentModel, note_outcomes, note_parked
@@ -57,11 +58,16 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Alike:
-    """What calls have in common of which the accepted records can be written together."""
+    """What calls have in common of which the accepted records can be written together.
+
+    `is_moving`: another identifier has left the list, and the customer's own is still to be dealt with.
+    """
 
     model: SentModel
     endpoint: ApiCall.Endpoint
     run_id: int | None
+    is_asynchronous: bool = False
+    is_moving: bool = False
 
 
 def settle(finished: Sequence[Finished]) -> list[Finished]:
@@ -87,7 +93,7 @@ def _settle_together(finished: Sequence[Finished]) -> None:
         if each.call.pk not in failed:
             _take_no_chances(each)
             continue
-        wake_members(each.batch)
+        after_list_call(each.batch)
         logger.info(
             "Call %s %s: %s, %s records.",
             each.call.pk,
@@ -104,7 +110,12 @@ def _take_no_chances(late: Finished) -> None:
     """A call so late may have reached Blueshift after a newer one of the same records, and undone it: they go again."""
     if late.exchange.failure == TransportFailure.NOT_SENT:
         return
+    if late.batch.request.endpoint == Endpoint.LIST_CREATE:
+        settle_list(late)
+        after_list_call(late.batch)
+        return
     logger.warning("Call %s was answered after its lease had run out; its records go again.", late.call.pk)
+    add_again_after(late.batch)
     touched = _touched_by(late.batch)
     for rows in touched:
         _doubt(rows)
@@ -143,8 +154,10 @@ def _write_down(finished: Sequence[Finished], write: Callable[[Iterable[Any]], N
     ours = close_calls(finished)
     write((each.call, each.batch.records, each.answer.records, each.redaction) for each in ours)
     for each in ours:
-        settle_list(each.batch, each.answer, each.policy)
+        settle_list(each)
     failed = _settle_records(ours)
+    for each in ours:
+        add_again(each)
     wake_removals_after([each.batch for each in ours], timezone.now())
     return failed
 
@@ -163,17 +176,17 @@ def _settle_records(finished: Sequence[Finished]) -> dict[int, int]:
     for each in finished:
         taken, refused = _sorted_by_verdict(each, now)
         if each.batch.claim is not None and taken:
-            alike = Alike(each.batch.model, each.batch.endpoint, each.batch.run_id)
             _send_again_whose_customer_changed(each.batch, taken, now)
-            accepted[alike][each.batch.claim.token] = taken
+            for alike, records in _sorted_by_kind(each.batch, taken).items():
+                accepted[alike][each.batch.claim.token] = records
         failed[each.call.pk] = 0
         for verdict, pks in refused.items():
             count = _settle_refused(each.batch, verdict, pks, now)
             failed[each.call.pk] += count
             rejected_of_run[each.batch.run_id] += count
             unknown_of_run[each.batch.run_id] += count * verdict.is_unknown
-    for alike, records in accepted.items():
-        accepted_of_run[alike.run_id] += _settle_accepted(alike, records, now)
+    for alike, of_calls in accepted.items():
+        accepted_of_run[alike.run_id] += (_settle_moving if alike.is_moving else _settle_accepted)(alike, of_calls, now)
     for run_id in accepted_of_run.keys() | rejected_of_run.keys():
         if run_id is not None:
             note_outcomes(
@@ -185,6 +198,16 @@ def _settle_records(finished: Sequence[Finished]) -> dict[int, int]:
     return failed
 
 
+def _sorted_by_kind(batch: Batch, taken: list[Any]) -> dict[Alike, list[Any]]:
+    alike = Alike(batch.model, batch.endpoint, batch.run_id, batch.is_asynchronous)
+    if batch.endpoint != ApiCall.Endpoint.LIST_REMOVE:
+        return {alike: taken}
+    by_kind: dict[Alike, list[Any]] = defaultdict(list)
+    for record in taken:
+        by_kind[replace(alike, is_moving=record.is_moving)].append(record)
+    return by_kind
+
+
 def _sorted_by_verdict(finished: Finished, now: datetime) -> tuple[list[Any], dict[Verdict, list[int]]]:
     """The records that Blueshift took, and by verdict the primary keys of the others."""
     taken = []
@@ -193,15 +216,17 @@ def _sorted_by_verdict(finished: Finished, now: datetime) -> tuple[list[Any], di
         if answer.outcome == RecordOutcome.ACCEPTED:
             taken.append(record)
         else:
-            refused[_verdict(record, answer, finished.policy, finished.batch, now)].append(record.pk)
+            refused[_verdict(record, answer, finished, now)].append(record.pk)
     return taken, refused
 
 
-def _verdict(record: Any, answer: RecordAnswer, policy: Policy, batch: Batch, now: datetime) -> Verdict:
+def _verdict(record: Any, answer: RecordAnswer, finished: Finished, now: datetime) -> Verdict:
+    policy, batch = finished.policy, finished.batch
+    if finished.members_wait is not None:
+        # What halving has found out already isn't to be found out again.
+        return Verdict(State.PENDING, *finished.members_wait, batch_limit=record.batch_limit)
     if answer.outcome == RecordOutcome.REJECTED:
         return Verdict(State.FAILED, answer.code, answer.message)
-    if policy.list_status is not None and batch.customer_list is not None:
-        return Verdict(State.PENDING, *LIST_TROUBLES[policy.list_status])
     attempts = record.attempts + policy.uses_attempt
     if attempts >= app_settings().MAX_ATTEMPTS:
         is_unknown = answer.outcome == RecordOutcome.UNKNOWN
@@ -242,7 +267,7 @@ def _claimed(model: type[Any], pks: Iterable[int], tokens: Iterable[UUID]) -> Qu
 def _settle_accepted(alike: Alike, records: dict[UUID, list[Any]], now: datetime) -> int:
     """Records that Blueshift took, by claim. Those changed or asked for again meanwhile wait on, for another run."""
     pks = [record.pk for taken in records.values() for record in taken]
-    known = _known_membership(alike.endpoint)
+    known = _known_membership(alike)
     in_step_now = {
         "state": State.SYNCED.value,
         "synced_version": F("claimed_version"),
@@ -271,12 +296,19 @@ def _settle_accepted(alike: Alike, records: dict[UUID, list[Any]], now: datetime
             **known,
             **RELEASED,
         )
-    if alike.endpoint == ApiCall.Endpoint.LIST_ADD:
-        _remember_identifiers(record for taken in records.values() for record in taken)
     if alike.model is Customer and find_rows(ListMembership, customer=pks):  # many a site has no lists
-        _follow_addresses({record.pk: record.email for taken in records.values() for record in taken})
+        follow_identifiers({record.pk: record for taken in records.values() for record in taken}, now)
         wake_memberships_of(pks, now)
     return in_step + changed
+
+
+def _settle_moving(alike: Alike, records: dict[UUID, list[Any]], now: datetime) -> int:
+    """Another identifier of these customers has left the list: next their own is dealt with. Nothing has ended yet."""
+    pks = [record.pk for taken in records.values() for record in taken]
+    _claimed(alike.model, pks, records).update(
+        **next_state(now), **_known_membership(alike), attempts=0, batch_limit=None, **RELEASED
+    )
+    return 0
 
 
 def _settle_refused(batch: Batch, verdict: Verdict, pks: Sequence[int], now: datetime) -> int:
@@ -320,27 +352,13 @@ def _send_again_whose_customer_changed(batch: Batch, records: Sequence[Any], now
     _claimed(batch.model, changed, [batch.claim.token]).update(**next_state(now), **RELEASED)
 
 
-def _known_membership(endpoint: ApiCall.Endpoint) -> dict[str, Any]:
-    is_list_call = endpoint in {ApiCall.Endpoint.LIST_ADD, ApiCall.Endpoint.LIST_REMOVE}
-    return {"synced_is_member": endpoint == ApiCall.Endpoint.LIST_ADD} if is_list_call else {}
-
-
-def _follow_addresses(emails: dict[int, str]) -> None:
-    """Who is on a list that goes by e-mail addresses is known to it by the one that Blueshift has taken now."""
-    by_email = ListMembership.objects.filter(customer__in=emails, customer_list__identifier_key="email")
-    moved = [
-        ListMembership(pk=row.pk, synced_identifier=emails[row.customer_id])
-        for row in by_email.exclude(synced_identifier="").only("customer", "synced_identifier")
-        if row.synced_identifier != emails[row.customer_id]
-    ]
-    ListMembership.objects.bulk_update(moved, ["synced_identifier"])
-
-
-def _remember_identifiers(added: Iterable[ListMembership]) -> None:
-    """Keeps the identifier under which each customer was put on the list, for the day when it changes."""
-    new = [
-        ListMembership(pk=record.pk, synced_identifier=record.identifier)
-        for record in added
-        if record.synced_identifier != record.identifier
-    ]
-    ListMembership.objects.bulk_update(new, ["synced_identifier"])
+def _known_membership(alike: Alike) -> dict[str, Any]:
+    """The columns that say what an accepted call has made of a membership."""
+    match alike.endpoint:
+        case ApiCall.Endpoint.LIST_ADD:
+            return {"synced_is_member": True, "synced_asynchronously": alike.is_asynchronous}
+        case ApiCall.Endpoint.LIST_REMOVE:
+            columns = {"synced_is_member": False, "synced_asynchronously": alike.is_asynchronous}
+            return {**columns, "synced_identifier": ""}
+        case _:
+            return {}

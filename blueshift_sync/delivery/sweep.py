@@ -10,6 +10,7 @@ from ..exceptions import RedisUnavailable
 from ..models import ListMembership
 from .drain import seconds_until_due
 from .gathering import resume_lost
+from .imports import tidy as tidy_imports
 from .parking import explain_parked, wake_parked
 from .recover import close_orphaned_calls, recover_expired_claims
 from .removal_guards import wake_removals
@@ -28,6 +29,7 @@ def sweep() -> None:
     wake_removals()
     resume_lost()
     finish_runs()
+    tidy_imports()
     if seconds_until_due() == 0:
         try:
             wake_again()

@@ -11,7 +11,7 @@ is worth nothing any more: its call takes another.
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..client import HeldBack
 from ..conf import app_settings
@@ -29,32 +29,37 @@ LATE = 0.01
 #: Seconds for which the clock is kept that nobody asks. Who asks later waits for a second, as after a loss.
 KEPT = 86400
 
-#: KEYS: the clock, and what is there while nobody may call. ARGV: the interval, the longest wait and the first wait by
-#: a new clock, all in microseconds, how many turns, and how long the clock is kept, in milliseconds. Returns the wait
-#: for the first turn, how many were taken (no more than the longest wait allows) and the clock's name.
+#: KEYS: the clock (its next free turn, and its name), and until when nobody may call; moments in microseconds.
+#: ARGV: the interval, the longest wait and the first wait by a new clock, all in microseconds, how many turns, and how
+#: long the clock is kept, in milliseconds. Returns the wait for the first turn, how many were taken (no more than the
+#: longest wait allows) and the clock's name.
 _RESERVE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local interval, longest, first, turns = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local info = redis.pcall('INFO', 'server')
 local server = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
-local turn, name = unpack(redis.call('HMGET', KEYS[1], 'turn', 'name'))
+local clock, paused = unpack(redis.call('MGET', KEYS[1], KEYS[2]))
+local turn, name = string.match(clock or '', '^(%d+) (.+)$')
 if not turn or string.sub(name, 1, #server) ~= server then
   turn, name = now + first, server .. string.format(':%.0f', now)
 end
-turn = math.max(tonumber(turn), now, now + redis.call('PTTL', KEYS[2]) * 1000)
+turn = math.max(tonumber(turn), now, tonumber(paused or 0))
 local wait = turn - now
 if wait > longest then turns = 0
 elseif interval > 0 then turns = math.min(turns, math.floor((longest - wait) / interval) + 1) end
 local after = turn + turns * interval
-redis.call('HSET', KEYS[1], 'turn', string.format('%.0f', after), 'name', name)
-redis.call('PEXPIRE', KEYS[1], math.ceil((after - now) / 1000) + ARGV[5])
+redis.call('SET', KEYS[1], string.format('%.0f %s', after, name), 'PX', math.ceil((after - now) / 1000) + ARGV[5])
 return {string.format('%.0f', wait), turns, name}
 """
 
-#: KEYS: what is there while nobody may call. ARGV: for how long, in milliseconds.
+#: KEYS: until when nobody may call. ARGV: for how long from now on, in milliseconds.
 _PAUSE = """
-if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], 1, 'PX', ARGV[1]) end
+local time = redis.call('TIME')
+local ends = time[1] * 1000000 + time[2] + ARGV[1] * 1000
+if ends > tonumber(redis.call('GET', KEYS[1]) or 0) then
+  redis.call('SET', KEYS[1], string.format('%.0f', ends), 'PX', ARGV[1])
+end
 """
 
 
@@ -106,13 +111,10 @@ def wait_for_turn(turn: Turn | None) -> None:
 def _has_come(turn: Turn) -> bool:
     """Waits for the turn, and says whether the call may leave."""
     sleep_until(turn.moment)
-    clock, paused = _keys()
     with redis_errors_named():
-        pipeline = redis_connection().pipeline(transaction=False)
-        pipeline.exists(paused)
-        pipeline.hget(clock, "name")
-        is_paused, name = pipeline.execute()
-    return not is_paused and name == turn.clock and not _is_over(turn)
+        found: list[Any] = redis_connection().mget(_keys())
+    clock, paused = found
+    return paused is None and clock is not None and clock.endswith(turn.clock) and not _is_over(turn)
 
 
 def sleep_until(moment: float) -> None:
@@ -135,7 +137,7 @@ def pause_calls(seconds: float) -> None:
 
 
 def _keys() -> tuple[str, str]:
-    """The account's clock, and what is there while nobody may call."""
+    """The account's clock, and until when nobody may call: that is there while nobody may."""
     return account_key("throttle"), account_key("paused")
 
 

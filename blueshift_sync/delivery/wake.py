@@ -80,6 +80,14 @@ def wake_again() -> None:
     wake()
 
 
+def wake_again_quietly() -> None:
+    """As `wake_again`, but trouble with Redis is logged and goes no further."""
+    try:
+        wake_again()
+    except RedisUnavailable as error:
+        logger.warning("No worker could be woken: %s The sweep will find what is due.", error)
+
+
 def enqueue_drain(patience: float = WORKER_PATIENCE) -> None:
     """Queues a drain, whether or not there is one."""
     queue(patience).enqueue(

@@ -14,8 +14,8 @@ from ..models import Customer, CustomerRemoval, ListMembership, SyncRun
 from .batches import LARGEST_BODY, Batch
 from .claim import NOT_JSON, Claim, put_aside, release
 from .customers import claim_customers, customers_batch
-from .lists import claim_list_to_read, give_up_reading, list_reading
-from .memberships import claim_memberships, memberships_batch
+from .lists import claim_list, give_up_asking, list_batch
+from .memberships import ListTurns, claim_memberships, memberships_batch
 from .removals import claim_removals, removal_batch
 from .runs import close_run
 
@@ -38,6 +38,8 @@ class Work:
         self._kinds: list[Take] = [self._customers, self._memberships, self._removals]
         self._idle_until: dict[Take, float] = {}
         self._own_runs: dict[SyncRun.Kind, int] = {}
+        self._turns = ListTurns()
+        self._was_lists_turn = False
 
     def take(self, calls: int, *, is_urgent: bool) -> list[Batch]:
         """Batches for up to so many calls, shared out among the kinds of work, which go by turns.
@@ -75,10 +77,19 @@ class Work:
         return _batches(claim_customers(self._name_run, calls), customers_batch, Customer)
 
     def _memberships(self, calls: int) -> list[Batch]:
-        unread = claim_list_to_read()
-        if unread is not None:
-            return [list_reading(unread, self._name_run(SyncRun.Kind.LISTS))]
-        return _batches(claim_memberships(self._name_run, calls), memberships_batch, ListMembership)
+        """A list itself takes a place in turn with the members, so that none of them waits for all lists to be read."""
+        is_lists_turn = calls > 1 or not self._was_lists_turn
+        self._was_lists_turn = is_lists_turn
+        batches = self._list_call() if is_lists_turn else []
+        claims = claim_memberships(self._name_run, calls - len(batches), self._turns)
+        batches += _batches(claims, memberships_batch, ListMembership)
+        return batches or ([] if is_lists_turn else self._list_call())
+
+    def _list_call(self) -> list[Batch]:
+        customer_list = claim_list()
+        if customer_list is None:
+            return []
+        return [list_batch(customer_list, self._name_run(SyncRun.Kind.LISTS))]
 
     def _removals(self, calls: int) -> list[Batch]:
         return _batches(claim_removals(self._name_run, calls), removal_batch, CustomerRemoval)
@@ -114,4 +125,4 @@ def give_up(batch: Batch) -> None:
     if batch.claim is not None:
         release(batch.model, batch.claim)
     elif batch.customer_list is not None:
-        give_up_reading(batch.customer_list)
+        give_up_asking(batch.customer_list)

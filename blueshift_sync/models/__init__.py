@@ -4,6 +4,7 @@ from .attribute_types import AttributeType
 from .audit import ApiCall, RecordResult, SyncRun
 from .customers import Customer
 from .figures import CallSum, StateCount, SweepRecord
+from .imports import ListImport, ListImportMatch, ListImportPart
 from .lists import CustomerList, ListMembership
 from .pages import FailuresByCause, Overview
 from .removals import CustomerRemoval
@@ -18,6 +19,9 @@ __all__ = [
     "CustomerList",
     "CustomerRemoval",
     "FailuresByCause",
+    "ListImport",
+    "ListImportMatch",
+    "ListImportPart",
     "ListMembership",
     "Overview",
     "RecordResult",

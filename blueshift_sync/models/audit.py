@@ -59,6 +59,15 @@ class SyncRun(models.Model):
         related_name="retries",
     )
     idempotency_key = ExactCharField(_("idempotency key"), max_length=128, null=True, blank=True, unique=True)
+    request_digest = models.CharField(
+        _("request digest"),
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        help_text=_("Tells whether a request with the same idempotency key is the same one."),
+    )
     scope = models.JSONField(
         _("scope"),
         default=dict,
@@ -98,6 +107,8 @@ class SyncRun(models.Model):
         indexes = [
             models.Index(fields=["-created_at", "-id"], name="bsync_run_newest"),
             models.Index(fields=["state", "heartbeat_at"], name="bsync_run_state"),
+            models.Index(fields=["kind", "id"], name="bsync_run_kind"),
+            models.Index(fields=["trigger", "id"], name="bsync_run_trigger"),
         ]
 
     def __str__(self) -> str:
@@ -191,6 +202,7 @@ class ApiCall(models.Model):
             models.Index(fields=["state", "started_at"], name="bsync_call_state"),
             models.Index(fields=["run", "id"], name="bsync_call_run"),
             models.Index(fields=["customer_list", "id"], name="bsync_call_list"),
+            models.Index(fields=["endpoint", "id"], name="bsync_call_endpoint"),
             models.Index(fields=["request_id"], name="bsync_call_request_id"),
             models.Index(fields=["bodies_emptied_at", "started_at", "id"], name="bsync_call_bodies"),
         ]

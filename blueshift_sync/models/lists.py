@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from django.core.validators import MinValueValidator
 from django.db import models
@@ -10,14 +11,18 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from .customers import Customer
-from .fields import ExactCharField
+from .fields import EmailKeyField, ExactCharField
 from .fingerprints import fingerprint_of
 from .source_reference import SourceReference
 from .state import CHANGE_COLUMNS, SyncState
 
 
 class CustomerList(models.Model):
-    """A customer list in Blueshift ("custom user list" in its API), known by its number."""
+    """A customer list in Blueshift ("custom user list" in its API), known by its number.
+
+    One without a number is to be created there. Members are sent while `is_ready`. A list that Blueshift refuses as a
+    whole has stopped: its members wait until somebody has it tried again.
+    """
 
     class IdentifierKey(models.TextChoices):
         EMAIL = "email", _("Email")
@@ -35,8 +40,12 @@ class CustomerList(models.Model):
     list_id = models.BigIntegerField(
         _("list ID"),
         unique=True,
+        null=True,
+        blank=True,
         validators=[MinValueValidator(1)],
-        help_text=_("The number in the address of the list's page in Blueshift."),
+        help_text=_(
+            "The number in the address of the list's page in Blueshift. Empty: the list is created in Blueshift."
+        ),
     )
     name = models.CharField(_("name"), max_length=255, blank=True)
     description = models.TextField(_("description"), blank=True)
@@ -47,6 +56,13 @@ class CustomerList(models.Model):
         blank=True,
         help_text=_("The list's source. Empty: it is read from Blueshift before the first call."),
     )
+    source = models.CharField(
+        _("list source"),
+        max_length=64,
+        blank=True,
+        editable=False,
+        help_text=_("By which identifier Blueshift says that the list knows its customers."),
+    )
     status = models.CharField(_("status"), max_length=11, choices=Status, default=Status.ACTIVE)
     mode = models.CharField(
         _("mode"),
@@ -55,10 +71,50 @@ class CustomerList(models.Model):
         blank=True,
         help_text=_("Asynchronous: up to 500 customers per call. Empty: as the setting LIST_MODE says."),
     )
+    is_ready = models.BooleanField(
+        _("ready"),
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text=_("Whether members are sent: Blueshift has confirmed the list, and nothing is wrong with it."),
+    )
+    stopped_at = models.DateTimeField(
+        _("stopped at"),
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_("Since when its members wait because something is wrong with the list, see the error message."),
+    )
     user_count = models.PositiveBigIntegerField(_("user count in Blueshift"), null=True, blank=True, editable=False)
+    wanted_count = models.PositiveBigIntegerField(
+        _("wanted members"),
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_("How many customers should have been members when the list was last read."),
+    )
+    known_count = models.PositiveBigIntegerField(
+        _("known members"),
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_("How many customers Blueshift was known to have as members when the list was last read."),
+    )
     read_at = models.DateTimeField(_("read from Blueshift at"), null=True, blank=True, editable=False)
     read_due_at = models.DateTimeField(
-        _("read from Blueshift next at"), null=True, blank=True, default=timezone.now, editable=False
+        _("asked for in Blueshift next at"),
+        null=True,
+        blank=True,
+        default=timezone.now,
+        editable=False,
+        help_text=_("When the list is created in Blueshift or read from it next. Empty: not before somebody asks."),
+    )
+    attempts = models.PositiveIntegerField(
+        _("attempts"),
+        default=0,
+        db_default=0,
+        editable=False,
+        help_text=_("Calls in a row in which the list could be neither created nor read."),
     )
     error_code = models.CharField(_("error code"), max_length=64, blank=True, editable=False)
     error_message = models.TextField(_("error message"), blank=True, editable=False)
@@ -70,9 +126,33 @@ class CustomerList(models.Model):
         constraints = [
             models.CheckConstraint(name="bsync_list_id_positive", condition=models.Q(list_id__gt=0)),
         ]
+        indexes = [models.Index(fields=["read_due_at"], name="bsync_list_read_due")]
 
     def __str__(self) -> str:
+        if self.list_id is None:
+            return self.name or f"#{self.pk}"
         return f"{self.name} ({self.list_id})" if self.name else str(self.list_id)
+
+    @property
+    def has_stopped(self) -> bool:
+        """Whether its members wait until somebody has it tried again."""
+        return self.stopped_at is not None
+
+    @property
+    def is_to_be_created(self) -> bool:
+        """Whether it isn't in Blueshift yet, as far as is known."""
+        return self.list_id is None
+
+    def identifier_of(self, customer: Any) -> str:
+        """What the list knows the customer by; empty where the customer lacks it."""
+        if self.identifier_key == self.IdentifierKey.CUSTOMER_ID:
+            return str(customer.customer_id or "")
+        return str(customer.email)
+
+    def key_of(self, identifier: str) -> str:
+        """Equal for two identifiers exactly when Blueshift takes them for the same."""
+        by_id = self.identifier_key == self.IdentifierKey.CUSTOMER_ID
+        return identifier if by_id else EmailKeyField.key_of(identifier)
 
 
 class ListMembership(SourceReference, SyncState):
@@ -100,7 +180,14 @@ class ListMembership(SourceReference, SyncState):
         max_length=320,
         blank=True,
         editable=False,
-        help_text=_("The identifier under which the customer was last put on the list."),
+        help_text=_("The identifier under which the customer is on the list, or may be. Empty: none that is known."),
+    )
+    synced_asynchronously = models.BooleanField(
+        _("accepted for processing"),
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text=_("The last accepted call was asynchronous: Blueshift sees to it later, and nothing says when."),
     )
 
     class Meta(SyncState.Meta):
@@ -121,17 +208,27 @@ class ListMembership(SourceReference, SyncState):
         return f"{self.customer} – {self.customer_list}"
 
     @property
-    def identifier(self) -> str:
-        """What the list knows this customer by; empty where the customer lacks it.
+    def is_moving(self) -> bool:
+        """Whether another identifier has to leave the list before the customer's own is dealt with.
 
-        To remove one of whom Blueshift has not taken the latest, that is what it has taken before.
+        Of a removal too: nobody knows whether Blueshift keeps members by their identifier or by the customer.
         """
+        customer_list, known = self.customer_list, str(self.synced_identifier)
+        own = customer_list.identifier_of(self.customer)
+        if not known or customer_list.key_of(known) == customer_list.key_of(own):
+            return False
+        return self.is_member or bool(own and self.customer.state == self.State.SYNCED)
+
+    @property
+    def is_to_be_removed(self) -> bool:
+        """Whether the next call takes an identifier off the list."""
+        return not self.is_member or self.is_moving
+
+    @property
+    def identifier(self) -> str:
+        """What the next call names on the list; empty where there is nothing that it could name."""
         known = str(self.synced_identifier)
-        if known and not self.is_member and self.customer.state != self.State.SYNCED:
-            return known
-        if self.customer_list.identifier_key == CustomerList.IdentifierKey.CUSTOMER_ID:
-            return self.customer.customer_id or ""
-        return self.customer.email
+        return known if known and self.is_to_be_removed else self.customer_list.identifier_of(self.customer)
 
     def set_member(self, is_member: bool, *, due_at: datetime) -> None:  # noqa: FBT001
         """Says whether the customer should be on the list. Sets columns; saving them is the caller's."""

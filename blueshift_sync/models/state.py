@@ -16,6 +16,7 @@ from .indexes import PartialIndex
 
 #: What a query says of `error_cause` has to imply this for its index to be used; SQLite wants to read the very words.
 HAS_CAUSE = Q(error_cause__gt="")
+HAS_CODE = Q(error_code__gt="")
 
 
 class SyncState(models.Model):
@@ -120,6 +121,7 @@ class SyncState(models.Model):
             models.Index(fields=["state", "due_at", "id"], name="bsync_%(class)s_due"),
             models.Index(fields=["run", "state"], name="bsync_%(class)s_run"),
             PartialIndex(fields=["error_cause", "failed_at", "id"], where=HAS_CAUSE, name="bsync_%(class)s_cause"),
+            PartialIndex(fields=["error_code", "state", "id"], where=HAS_CODE, name="bsync_%(class)s_code"),
         ]
         constraints = [
             models.CheckConstraint(

@@ -26,6 +26,7 @@ from .mistakes import loggable_key
 from .readings import key_text
 from .registry import first_customer_source_of
 from .slices import slices_of_keys, slices_of_values
+from .statistics import TableStatistics
 
 logger = logging.getLogger(__name__)
 
@@ -163,10 +164,12 @@ def backfill(part: Part, progress: Progress) -> Captured:
     `progress` is told how many more were read, slice by slice. Objects that can't be captured are logged and counted.
     """
     total = Captured()
+    statistics = TableStatistics(part.rows.model)
     differs = False
     for keys in part.slices():
         captured = _capture(part, keys if differs else part.unlike(keys))
         differs = captured.changed * 2 > len(keys)
+        statistics.note(captured.changed)
         total += captured
         total.read += len(keys)
         progress(len(keys))

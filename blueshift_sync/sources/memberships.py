@@ -314,9 +314,9 @@ def _rows_of_lists(wanted: set[int], mirror: str, make: ListMaker) -> dict[int, 
         if len(wanted) == 1
         else CustomerList.objects.using(mirror).filter(list_id__in=wanted)
     )
-    rows = {row.list_id: row for row in known}
+    rows = {row.list_id: row for row in known if row.list_id is not None}
     if missing := wanted - rows.keys():
-        rows |= {row.list_id: row for row in make(missing, mirror)}
+        rows |= {row.list_id: row for row in make(missing, mirror) if row.list_id is not None}
     return rows
 
 

@@ -55,7 +55,12 @@ def pks_of(kind: MirrorModel, objects: QuerySet[Any] | Iterable[Model]) -> Itera
     """
     for model, keys, using in _keys_of(objects):
         if is_mirrored_as(kind, model):
-            yield from _pks(kind, model, keys, using)
+            yield from pks_of_keys(kind, model, keys, using)
+
+
+def known_pks_of(kind: MirrorModel, model: type[Model], keys: Sequence[Any], using: str) -> list[int]:
+    """The primary keys of the rows of this kind that mirror the objects with these keys, as far as there are any."""
+    return list(_look(kind, model, keys, using))
 
 
 def _keys_of(objects: QuerySet[Any] | Iterable[Model]) -> Iterator[tuple[type[Model], Sequence[Any], str]]:
@@ -72,7 +77,8 @@ def _keys_of(objects: QuerySet[Any] | Iterable[Model]) -> Iterator[tuple[type[Mo
             yield model, keys, using
 
 
-def _pks(kind: MirrorModel, model: type[Model], keys: Sequence[Any], using: str) -> list[int]:
+def pks_of_keys(kind: MirrorModel, model: type[Model], keys: Sequence[Any], using: str) -> list[int]:
+    """As `pks_of`, of the objects with these keys, which are few enough for one query."""
     found = _look(kind, model, keys, using)
     if unseen := set(keys) - set(found.values()):
         capture_keys(model, list(unseen), router.db_for_write(model), patiently=True)

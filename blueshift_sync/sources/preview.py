@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from ..client import Request, customers_bulk
+from ..client.limits import LIST_MEMBERS_PER_CALL
+from ..conf import app_settings
 from ..delivery.attribute_types import conflict, known_types
 from ..delivery.customers import NO_IDENTIFIER
-from ..delivery.memberships import list_change
+from ..delivery.memberships import list_change, mode_of
 from ..delivery.parking import why_waiting
 from ..models import Customer, CustomerList, ListMembership, SyncState
 from .backfill import CustomersPart, MembershipsPart, Part
@@ -19,6 +21,15 @@ from .captured import Change
 from .registry import all_sources
 
 Record = Customer | ListMembership
+Row = TypeVar("Row", Customer, ListMembership)
+
+
+@dataclass
+class Planned:
+    """A call that would be made, and the records that it carries, in its order."""
+
+    request: Request
+    records: Sequence[Any]
 
 
 @dataclass
@@ -34,23 +45,27 @@ class Preview:
 
 
 def preview(records: Sequence[Record]) -> Preview:
-    """Of records of one kind, no more than one call may carry."""
-    found = Preview()
-    sendable = []
+    """Of records of one kind."""
+    planned, left_out = plan(records)
+    return Preview([each.request for each in planned], left_out, list(_changes(records)))
+
+
+def plan(records: Sequence[Record]) -> tuple[list[Planned], list[tuple[Record, str]]]:
+    """The calls that would carry these records, which are of one kind, and those that none would, with the reason."""
+    sendable, left_out = [], []
     refused = _conflicts(records)
     for record in records:
         if reason := _why_not(record) or refused.get(record.pk, ""):
-            found.left_out.append((record, reason))
+            left_out.append((record, reason))
         else:
             sendable.append(record)
-    found.calls = list(_calls(sendable))
-    found.behind = list(_changes(records))
-    return found
+    return list(_calls(sendable)), left_out
 
 
 def _why_not(record: Record) -> str:
     """Why this record isn't to be sent as it is; empty where it is."""
-    if record.state == SyncState.State.EXCLUDED or record.error_code in SyncState.UNSENDABLE_CODES:
+    never_sent = SyncState.UNSENDABLE_CODES | SyncState.EXCLUDED_CODES
+    if record.state == SyncState.State.EXCLUDED or record.error_code in never_sent:
         return str(record.error_message) or str(record.get_state_display())
     if isinstance(record, ListMembership):
         waits_for = why_waiting(record)
@@ -68,16 +83,21 @@ def _conflicts(records: Sequence[Record]) -> dict[int, str]:
     return {customer.pk: conflict(customer.attributes, known) for customer in customers}
 
 
-def _calls(records: Sequence[Record]) -> Iterator[Request]:
+def _calls(records: Sequence[Record]) -> Iterator[Planned]:
     customers = [record for record in records if isinstance(record, Customer)]
-    if customers:
-        yield customers_bulk([customer.payload for customer in customers])
+    for together in _in_slices(customers, app_settings().CUSTOMERS_PER_CALL):
+        yield Planned(customers_bulk([customer.payload for customer in together]), together)
     alike: dict[tuple[CustomerList, bool], list[ListMembership]] = defaultdict(list)
     for record in records:
         if isinstance(record, ListMembership):
-            alike[record.customer_list, record.is_member].append(record)
-    for memberships in alike.values():
-        yield list_change(memberships)
+            alike[record.customer_list, record.is_to_be_removed].append(record)
+    for (customer_list, _is_to_be_removed), memberships in alike.items():
+        for some in _in_slices(memberships, LIST_MEMBERS_PER_CALL[mode_of(customer_list)]):
+            yield Planned(list_change(some), some)
+
+
+def _in_slices(rows: list[Row], size: int) -> Iterator[list[Row]]:
+    return (rows[start : start + size] for start in range(0, len(rows), size))
 
 
 def _changes(records: Iterable[Record]) -> Iterator[Change]:

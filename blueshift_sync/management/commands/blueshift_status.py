@@ -1,16 +1,15 @@
 """manage.py blueshift_status"""
 
 import json
-from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
-from blueshift_sync.delivery.state_counts import Number, StateNumbers
+from blueshift_sync.delivery.state_counts import StateNumbers
 from blueshift_sync.delivery.status import Status, quantity, take_status
+from blueshift_sync.delivery.status_json import as_json
 
 
 class Command(BaseCommand):
@@ -26,7 +25,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         status = take_status()
         if options["json"]:
-            self.stdout.write(json.dumps(_as_json(status), indent=2))
+            self.stdout.write(json.dumps(as_json(status), indent=2))
         else:
             for line in _lines(status):
                 self.stdout.write(line)
@@ -50,34 +49,3 @@ def _records_line(numbers: StateNumbers) -> str:
     )
     quantities = {group: quantity(number) for group, number in numbers.numbers.items()}
     return text % {"records": capfirst(str(numbers.model._meta.verbose_name_plural)), **quantities}
-
-
-def _as_json(status: Status) -> dict[str, Any]:
-    return {
-        "taken_at": status.taken_at.isoformat(),
-        "ok": not status.faults,
-        "problems": [{"code": problem.code, "sentence": problem.sentence} for problem in status.problems],
-        "summary": status.summary,
-        "records": {str(numbers.model._meta.model_name): _records(numbers) for numbers in status.records},
-        "removals_for_approval": _number(status.for_approval),
-        "sending": {
-            "state": status.standstill.code if status.standstill else "on",
-            "since": _moment(status.standstill.since if status.standstill else None),
-        },
-        "workers": asdict(status.workers) if status.workers else None,
-        "swept_at": _moment(status.swept_at),
-        "calls": {"last_minute": status.calls_last_minute, "allowed_per_minute": status.calls_allowed},
-    }
-
-
-def _records(numbers: StateNumbers) -> dict[str, Any]:
-    counts = {group: _number(number) for group, number in numbers.numbers.items()}
-    return {**counts, "oldest_waits_since": _moment(numbers.oldest)}
-
-
-def _number(number: Number) -> dict[str, Any]:
-    return {"number": number.value, "is_exact": number.is_exact, "counted_at": _moment(number.counted_at)}
-
-
-def _moment(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None

@@ -1,0 +1,94 @@
+"""What is asked for of a list: that it is created, taken on, read, or tried again. A worker does it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import IntegrityError, models, router, transaction
+from django.utils import timezone
+
+from ..exceptions import BlueshiftSyncError
+from ..models import CustomerList
+from .locks import gives_way
+from .wake import wake_on_commit
+
+LONGEST_NAME = 255
+
+
+def create_list(name: str, *, description: str = "", identifier_key: str = "email", mode: str = "") -> CustomerList:
+    """As the service of this name says."""
+    name = name.strip()
+    if not name:
+        raise BlueshiftSyncError("A list needs a name.")
+    if len(name) > LONGEST_NAME:
+        raise BlueshiftSyncError(f"The name of a list has at most {LONGEST_NAME} characters, not {len(name)}.")
+    _check_choice(identifier_key, CustomerList.IdentifierKey, "A list knows its customers by")
+    if mode:
+        _check_choice(mode, CustomerList.Mode, "The mode of a list is")
+    if _lists().filter(list_id=None, name=name).exists():
+        raise BlueshiftSyncError(f"A list named “{name}” waits to be created already.")
+    return _make(name=name, description=description, identifier_key=identifier_key, mode=mode)
+
+
+def take_on_list(list_id: int, *, identifier_key: str = "", mode: str = "") -> CustomerList:
+    """As the service of this name says."""
+    is_number = isinstance(list_id, int) and not isinstance(list_id, bool)
+    if not is_number or not 0 < list_id <= models.BigIntegerField.MAX_BIGINT:
+        raise BlueshiftSyncError(f"{list_id!r} can't be the number of a list: that is a whole number above zero.")
+    if identifier_key:
+        _check_choice(identifier_key, CustomerList.IdentifierKey, "A list knows its customers by")
+    if mode:
+        _check_choice(mode, CustomerList.Mode, "The mode of a list is")
+    already = BlueshiftSyncError(f"The list {list_id} is there already.")
+    if _lists().filter(list_id=list_id).exists():
+        raise already
+    try:
+        return _make(list_id=list_id, identifier_key=identifier_key, mode=mode)
+    except IntegrityError:  # somebody took it on at the same time
+        raise already from None
+
+
+def ask_to_read(customer_list: CustomerList) -> None:
+    """As the service `read_list` says."""
+    if customer_list.is_to_be_created:
+        raise BlueshiftSyncError(f"The list “{customer_list}” has no number yet, so it can't be read from Blueshift.")
+    _ask(customer_list)
+
+
+def try_again(customer_list: CustomerList) -> None:
+    """As the service `try_list_again` says."""
+    row = _lists().get(pk=customer_list.pk)
+    says_which = row.source in CustomerList.IdentifierKey.values
+    _ask(
+        customer_list,
+        status=CustomerList.Status.ACTIVE,
+        is_ready=False,
+        stopped_at=None,
+        identifier_key=row.source if says_which else row.identifier_key,
+        error_code="",
+        error_message="",
+    )
+
+
+@gives_way
+def _ask(customer_list: CustomerList, **columns: Any) -> None:
+    _lists().filter(pk=customer_list.pk).update(read_due_at=timezone.now(), attempts=0, **columns)
+    wake_on_commit(_lists().db)
+    customer_list.refresh_from_db()
+
+
+def _make(**columns: Any) -> CustomerList:
+    using = _lists().db
+    with transaction.atomic(using=using):
+        row = _lists().create(**columns)
+        wake_on_commit(using)
+    return row
+
+
+def _lists() -> models.QuerySet[CustomerList]:
+    return CustomerList.objects.using(router.db_for_write(CustomerList))
+
+
+def _check_choice(value: str, choices: type[models.TextChoices], what: str) -> None:
+    if value not in choices.values:
+        raise BlueshiftSyncError(f"{what} {' or '.join(choices.values)}, not {value!r}.")
