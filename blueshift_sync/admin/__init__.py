@@ -4,6 +4,7 @@ from .attribute_types import AttributeTypeAdmin
 from .calls import ApiCallAdmin
 from .customers import CustomerAdmin
 from .failures import FailuresByCauseAdmin
+from .imports import ListImportAdmin
 from .lists import CustomerListAdmin, ListMembershipAdmin
 from .overview import OverviewAdmin
 from .removals import CustomerRemovalAdmin
@@ -19,6 +20,7 @@ __all__ = [
     "CustomerListAdmin",
     "CustomerRemovalAdmin",
     "FailuresByCauseAdmin",
+    "ListImportAdmin",
     "ListMembershipAdmin",
     "OverviewAdmin",
     "RecordResultAdmin",

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import QuerySet
@@ -15,27 +15,17 @@ from django.http import HttpRequest, HttpResponseRedirect
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import ngettext
 
-from .. import services
 from ..delivery.runs import GATHERING
 from ..exceptions import BlueshiftSyncError
-from ..models import CustomerRemoval, SyncRun
-from .changelists import ModelAdmin
+from ..models import SyncRun
+from .changelists import ViewedAdmin
 from .display import admin_url, link
-from .history import note_in_history
 from .standstill import why_nothing_is_sent
 
-PUSH_PERMISSIONS = {
-    SyncRun.Kind.CUSTOMERS: "blueshift_sync.push_customer",
-    SyncRun.Kind.LISTS: "blueshift_sync.push_listmembership",
-}
-DECIDE_ON_REMOVALS = "blueshift_sync.approve_customerremoval"
-#: Runs that one action retries or cancels.
-RUNS_AT_ONCE = 20
 
-
-class PageActionsAdmin(ModelAdmin):
+class PageActionsAdmin(ViewedAdmin):
     """Offers list actions as buttons on an object's page too, and comes back to that page afterwards."""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
@@ -72,57 +62,6 @@ def is_across(request: HttpRequest) -> bool:
     return request.POST.get("select_across", "0") != "0"
 
 
-class RetryAdmin(PageActionsAdmin):
-    """For runs: "Retry failed records" and "Cancel". Both need the permission to send what the run is about."""
-
-    actions: tuple[str, ...] = ("retry", "cancel")
-
-    def has_retry_permission(self, request: HttpRequest) -> bool:
-        return any(request.user.has_perm(permission) for permission in PUSH_PERMISSIONS.values())
-
-    @admin.action(permissions=["retry"], description=gettext_lazy("Retry failed records"))
-    def retry(self, request: HttpRequest, queryset: QuerySet[SyncRun]) -> None:
-        runs = self._runs_to_act_on(request, queryset)
-        retries = []
-        for run in runs:
-            with telling_errors(request):
-                retries.append(services.retry(run, requested_by=request.user))
-                note_in_history(request, run, _("Retry failed records"))
-        if retries:
-            tell_sending(request, retries)
-
-    @admin.action(permissions=["retry"], description=gettext_lazy("Cancel what hasn't been sent"))
-    def cancel(self, request: HttpRequest, queryset: QuerySet[SyncRun]) -> None:
-        runs = self._runs_to_act_on(request, queryset)
-        going_on = [run for run in runs if run.state in SyncRun.OPEN_STATES and run.cancel_requested_at is None]
-        cancelled = [run for run in map(services.cancel, going_on) if run.cancel_requested_at is not None]
-        for run in cancelled:
-            note_in_history(request, run, _("Cancel what hasn't been sent"))
-        if cancelled:
-            text = _("Cancelled: {}. Calls that are on their way are finished.")
-            messages.success(request, format_html(text, links_to(cancelled)))
-        elif runs:
-            messages.warning(request, _("There is nothing to cancel: these runs have ended."))
-
-    def _runs_to_act_on(self, request: HttpRequest, queryset: QuerySet[SyncRun]) -> list[SyncRun]:
-        """The selected runs; none, and a message, where they are too many."""
-        runs = list(bare(queryset).order_by("pk")[: RUNS_AT_ONCE + 1])
-        if not all(request.user.has_perms(_permissions_for(run)) for run in runs):
-            raise PermissionDenied
-        if len(runs) > RUNS_AT_ONCE:
-            messages.error(request, _("At most %(number)s runs at once. Select fewer.") % {"number": RUNS_AT_ONCE})
-            return []
-        return runs
-
-
-def _permissions_for(run: SyncRun) -> list[str]:
-    """What it takes to send what the run sends, or not to."""
-    permissions = [PUSH_PERMISSIONS[SyncRun.Kind(run.kind)]]
-    if CustomerRemoval.objects.filter(run=run).exists():
-        permissions.append(DECIDE_ON_REMOVALS)
-    return permissions
-
-
 def bare(queryset: QuerySet[Any]) -> QuerySet[Any]:
     """The same rows, without what the list added for its own display."""
     return queryset.select_related(None).defer(None).order_by()
@@ -137,8 +76,11 @@ def telling_errors(request: HttpRequest) -> Iterator[None]:
         messages.error(request, str(error))
 
 
-def tell_sending(request: HttpRequest, runs: Sequence[SyncRun]) -> None:
-    """Says how many records the runs send, with a link to each, and whether something holds them up."""
+def tell_sending(request: HttpRequest, runs: Sequence[SyncRun], *, removing: bool = False) -> None:
+    """Says how many records the runs send, with a link to each, and whether something holds them up.
+
+    `removing`: they are removals of customers, and nothing else.
+    """
     if gathering := [run for run in runs if GATHERING in run.scope]:
         text = _("These are many: a worker brings the rest of them into the run and sends them. Progress: {runs}")
         messages.success(request, format_html(text, runs=links_to(gathering)))
@@ -159,7 +101,13 @@ def tell_sending(request: HttpRequest, runs: Sequence[SyncRun]) -> None:
         return
     sentence = ngettext("Sending {count} record: {runs}", "Sending {count} records: {runs}", total)
     kinds = {run.kind for run in runs}
-    if kinds == {SyncRun.Kind.CUSTOMERS}:
+    if removing:
+        sentence = ngettext(
+            "Removing {count} customer from Blueshift: {runs}",
+            "Removing {count} customers from Blueshift: {runs}",
+            total,
+        )
+    elif kinds == {SyncRun.Kind.CUSTOMERS}:
         sentence = ngettext("Sending {count} customer: {runs}", "Sending {count} customers: {runs}", total)
     elif kinds == {SyncRun.Kind.LISTS}:
         sentence = ngettext(

@@ -11,7 +11,7 @@ from django import forms
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Model, Q, QuerySet, Sum
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -23,25 +23,30 @@ from django.utils.translation import ngettext
 
 from ..client.limits import LIST_MEMBERS_PER_CALL
 from ..conf import app_settings
+from ..delivery.memberships import mode_of
 from ..delivery.runs import GATHERING
-from ..models import Customer, CustomerRemoval, ListMembership, SyncRun
-from ..services import Selection
+from ..models import ApiCall, Customer, CustomerList, CustomerRemoval, ListMembership, SyncRun
+from ..services import AnySelection, Selection
 from .actions import PageActionsAdmin, bare, is_across, links_to
 from .history import note_in_history
 
 #: Rows that a confirmation shows by name.
 EXAMPLES = 10
+#: What is sent.
+RECORDS = (Customer, ListMembership, CustomerRemoval)
 
 
-class BulkAdmin(PageActionsAdmin):
-    """Actions on what was ticked, or on all that the list's filter finds, however much that is."""
+class Asking:
+    """What the actions of a list share: what they are about, the question before, and the note afterwards."""
 
-    def selection(self, request: HttpRequest, queryset: QuerySet[Any]) -> Selection:
-        """What the action was asked for: the rows that were ticked, or what the filter says."""
-        if is_across(request):
-            changelist: Any = self.get_changelist_instance(request)
-            return Selection(self.model, changelist.condition(request))
-        return Selection(self.model, Q(pk__in=list(bare(queryset).values_list("pk", flat=True))))
+    model: type[Any]
+    opts: Any
+    admin_site: Any
+    media: Any
+
+    def selection(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        """What the action was asked for: the rows that were ticked, or what the filter finds."""
+        raise NotImplementedError
 
     def check_permission(self, request: HttpRequest, name: str) -> None:
         """Raises PermissionDenied without the permission that `has_<name>_permission` asks for."""
@@ -61,49 +66,52 @@ class BulkAdmin(PageActionsAdmin):
             return form if form.is_valid() else None
         if form_class is not None or ((is_across(request) or always) and "_from_page" not in request.POST):
             return None
-        return (form_class or forms.Form)({})  # there is nothing to ask
+        nothing_to_fill_in = forms.Form({})
+        nothing_to_fill_in.full_clean()
+        return nothing_to_fill_in
 
     def ask(
         self,
         request: HttpRequest,
-        selection: Selection,
+        selection: AnySelection,
         *,
         action: str,
         label: str = "",
+        question: str = "",
         consequence: Any = "",
         form_class: type[forms.Form] | None = None,
-        duration: Callable[[Selection, int], str] | None = None,
+        duration: Callable[[AnySelection, int], str] | None = None,
     ) -> TemplateResponse:
-        """Asks once more, with how many rows they are, by which filter, and how long sending them takes."""
+        """Asks once more, with how many rows they are, by which filter, and how long sending them takes.
+
+        `question` says how much it is, where that isn't the number of rows.
+        """
         count = selection.rows.count()
         form = None
         if form_class is not None:
             form = form_class(request.POST if "confirmed" in request.POST else None)
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": _("Are you sure?"),
-            "media": self.media,
-            "label": label or self.label_of(request, action),
-            "question": self.counted(count),
-            "conditions": self._conditions(request),
-            "consequence": consequence,
-            "duration": duration(selection, count) if duration else "",
-            "form": form,
-            "examples": [self.named(row) for row in selection.rows.order_by("pk")[:EXAMPLES]],
-            "more": max(0, count - EXAMPLES),
-            "action": action,
-            "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
-            "select_across": request.POST.get("select_across", "0"),
-            "checkbox_name": ACTION_CHECKBOX_NAME,
-            "address": request.get_full_path(),
-            "is_from_page": "_from_page" in request.POST,
-        }
-        return TemplateResponse(request, "blueshift_sync/admin/confirm.html", context)
+        hidden = [("action", action), ("index", 0), ("confirmed", 1)]
+        hidden += [("select_across", request.POST.get("select_across", "0"))]
+        hidden += [("_from_page", 1)] if "_from_page" in request.POST else []
+        hidden += [(ACTION_CHECKBOX_NAME, key) for key in request.POST.getlist(ACTION_CHECKBOX_NAME)]
+        return confirmation(
+            self,
+            request,
+            label=label or self.label_of(request, action),
+            question=question or self.counted(count),
+            consequence=consequence,
+            conditions=self.conditions(request),
+            duration=duration(selection, count) if duration else "",
+            form=form,
+            examples=[self.named(row) for row in selection.rows.order_by("pk")[:EXAMPLES]],
+            more=max(0, count - EXAMPLES),
+            hidden=hidden,
+            address=request.get_full_path(),
+        )
 
     def label_of(self, request: HttpRequest, action: str) -> str:
         """What the action is called in the list."""
-        return str(self.get_action(action)[2])  # type: ignore[index]
+        raise NotImplementedError
 
     def counted(self, count: int) -> str:
         """So many of the list's rows, as "1,203 customers"."""
@@ -114,16 +122,14 @@ class BulkAdmin(PageActionsAdmin):
         """A row as the confirmation names it."""
         return str(row)
 
-    def _conditions(self, request: HttpRequest, **options: bool) -> list[tuple[str, str]]:
-        if not is_across(request):
-            return []
-        changelist: Any = self.get_changelist_instance(request)
-        return list(changelist.conditions(**options))
+    def conditions(self, request: HttpRequest, *, naming_nobody: bool = False) -> list[tuple[str, str]]:
+        """By what all rows are found that were selected with one click: titles and values for people."""
+        raise NotImplementedError
 
     # The history
 
     def note(
-        self, request: HttpRequest, selection: Selection, action: str, runs: Sequence[SyncRun] = (), to: Any = ""
+        self, request: HttpRequest, selection: AnySelection, action: str, runs: Sequence[SyncRun] = (), to: Any = ""
     ) -> None:
         """Writes down who did what: in the history of the row, or of the run where there were several.
 
@@ -133,10 +139,8 @@ class BulkAdmin(PageActionsAdmin):
         if row := self._only_row(request):
             note_in_history(request, row, label)
             return
-        conditions = ", ".join(f"{title}: {value}" for title, value in self._conditions(request, naming_nobody=True))
-        count = max((rows_of(run, selection) for run in runs), default=None)
-        counted = self.counted(selection.rows.count() if count is None else count)
-        text = _("%(action)s: %(rows)s") % {"action": label, "rows": counted}
+        conditions = ", ".join(f"{title}: {value}" for title, value in self.conditions(request, naming_nobody=True))
+        text = _("%(action)s: %(rows)s") % {"action": label, "rows": self.counted(_acted_on(selection, runs))}
         if conditions:
             text = _("%(what)s, filtered by %(conditions)s") % {"what": text, "conditions": conditions}
         for run in runs:
@@ -151,20 +155,69 @@ class BulkAdmin(PageActionsAdmin):
             return None
         return self.get_queryset(request).filter(pk=ticked[0]).first()
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """The rows that this user may see."""
+        raise NotImplementedError
 
-def rows_of(run: SyncRun, selection: Selection) -> int:
+
+class BulkAdmin(PageActionsAdmin, Asking):
+    """Actions on what was ticked, or on all that the list's filter finds, however much that is."""
+
+    def selection(self, request: HttpRequest, queryset: QuerySet[Any]) -> Selection:
+        if is_across(request):
+            changelist: Any = self.get_changelist_instance(request)
+            return Selection(self.model, changelist.condition(request))
+        return Selection(self.model, Q(pk__in=list(bare(queryset).values_list("pk", flat=True))))
+
+    def label_of(self, request: HttpRequest, action: str) -> str:
+        return str(self.get_action(action)[2])  # type: ignore[index]
+
+    def conditions(self, request: HttpRequest, *, naming_nobody: bool = False) -> list[tuple[str, str]]:
+        if not is_across(request):
+            return []
+        changelist: Any = self.get_changelist_instance(request)
+        return list(changelist.conditions(naming_nobody=naming_nobody))
+
+
+def confirmation(asking: Any, request: HttpRequest, **context: Any) -> TemplateResponse:
+    """The page that asks once more. `asking` is of an admin; what it says is in the template's own words."""
+    request.current_app = asking.admin_site.name
+    shared = {
+        **asking.admin_site.each_context(request),
+        "opts": asking.opts,
+        "title": _("Are you sure?"),
+        "media": asking.media + forms.Media(css={"all": ["blueshift_sync/admin.css"]}),
+    }
+    return TemplateResponse(request, "blueshift_sync/admin/confirm.html", {**shared, **context})
+
+
+def _acted_on(selection: AnySelection, runs: Sequence[SyncRun]) -> int:
+    """How many rows it was about. Records may not be what was asked for any more: their runs know the number."""
+    if runs and selection.model in RECORDS:
+        return max(rows_of(run, selection) for run in runs)
+    return selection.rows.count()
+
+
+def rows_of(run: SyncRun, selection: AnySelection) -> int:
     """How many rows of the selection the run has dealt with, or is still to deal with."""
     if "looked_at" not in run.scope:
         return run.total
     to_come = run.scope.get(GATHERING, ())
-    rows = (selection.rows.filter(pk__gt=part["after"], pk__lte=part["until"]).count() for part in to_come)
     looked_at: int = run.scope["looked_at"]
-    return looked_at + sum(rows)
+    return looked_at + sum(selection.part_of(part).count() for part in to_come)
 
 
-def duration_of_rows(selection: Selection, count: int) -> str:
+def duration_of_rows(selection: AnySelection, count: int) -> str:
     """How long it takes to send so many of these rows at the limit."""
     return duration_text(calls_for(selection.model, count))
+
+
+def records_in(selection: AnySelection, count: int) -> int:
+    """About how many records so many rows lead to."""
+    columns = {ApiCall: "record_count", SyncRun: "total"}
+    if selection.model not in columns:
+        return count
+    return selection.rows.aggregate(records=Sum(columns[selection.model]))["records"] or 0
 
 
 def calls_for(model: type[Model], count: int) -> int:
@@ -176,6 +229,11 @@ def calls_for(model: type[Model], count: int) -> int:
         CustomerRemoval: 1,
     }
     return math.ceil(count / records_per_call[model])
+
+
+def calls_of_list(customer_list: CustomerList, count: int) -> int:
+    """How many calls send so many memberships of this list, in its own mode."""
+    return math.ceil(count / LIST_MEMBERS_PER_CALL[mode_of(customer_list)])
 
 
 def duration_text(calls: int) -> str:
@@ -200,13 +258,15 @@ def duration_text(calls: int) -> str:
     }
 
 
-def tell_changed(request: HttpRequest, run: SyncRun, text: str) -> None:
-    """Says how many records a run changed that need not send anything. `text` has a place for `count` and `run`."""
-    if GATHERING in run.scope:
-        tell_gathering(request, [run])
-    elif run.scope["changed"]:
+def tell_changed(request: HttpRequest, runs: Sequence[SyncRun], text: str) -> None:
+    """Says how many records runs changed that need not send anything. `text` has a place for `count` and `run`."""
+    if going_on := [run for run in runs if GATHERING in run.scope]:
+        tell_gathering(request, going_on)
+        return
+    changed = [run for run in runs if run.scope["changed"]]
+    for run in changed:
         messages.success(request, format_html(text, count=run.scope["changed"], run=links_to([run])))
-    else:
+    if not changed:
         messages.warning(request, _("There was nothing to do: none of these records needs that."))
 
 

@@ -1,115 +1,29 @@
-"""The actions on records, calls and results that may be of any number of them."""
+"""What can be done to customers and memberships, from every list whose rows are some or lead to some."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Q, QuerySet, Sum
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from .. import services
-from ..models import ApiCall, Customer, CustomerList, ListMembership, SyncRun, SyncState
-from ..services import Selection
+from ..models import Customer, CustomerList, ListMembership, SyncRun, SyncState
+from ..permissions import RESEND
+from ..services import AnySelection
 from .actions import tell_sending, telling_errors
-from .bulk import BulkAdmin, calls_for, duration_of_rows, duration_text, tell_changed
+from .bulk import RECORDS, Asking, BulkAdmin, calls_for, duration_text, records_in, tell_changed
 from .export import ExportAdmin
+from .permissions import may_change_lists, may_push, may_view
 from .preview import preview_page
 
 ADMIN = SyncRun.Trigger.ADMIN
-
-
-class PushAdmin(ExportAdmin, BulkAdmin):
-    """For customers and memberships: sending them, leaving them out, looking at what would be sent."""
-
-    actions: tuple[str, ...] = ("push", "push_changed", "retry_failed", "preview", "leave_out", "take_in", "export")
-
-    def has_push_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm(f"blueshift_sync.push_{self.opts.model_name}")
-
-    def has_exclude_permission(self, request: HttpRequest) -> bool:
-        return self.has_push_permission(request) and request.user.has_perm(
-            f"blueshift_sync.change_{self.opts.model_name}"
-        )
-
-    @admin.action(permissions=["push"], description=gettext_lazy("Send to Blueshift now"))
-    def push(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        text = _("They are sent even if Blueshift has their newest values. Those that are excluded are left out.")
-        return self._push(request, queryset, "push", text, send=services.push)
-
-    @admin.action(permissions=["push"], description=gettext_lazy("Send now what isn't in step"))
-    def push_changed(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        text = _("Those that are in step or excluded are left as they are.")
-        return self._push(request, queryset, "push_changed", text, send=services.push, only_changed=True)
-
-    @admin.action(permissions=["push"], description=gettext_lazy("Retry failed ones"))
-    def retry_failed(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        text = _("Only those that are failed are sent, with their newest values.")
-        failed = Q(state=SyncState.State.FAILED)
-        return self._push(request, queryset, "retry_failed", text, failed, send=services.retry_failed)
-
-    def _push(
-        self,
-        request: HttpRequest,
-        queryset: QuerySet[Any],
-        action: str,
-        consequence: str,
-        where: Q | None = None,
-        *,
-        send: Callable[..., SyncRun],
-        **options: Any,
-    ) -> HttpResponse | None:
-        self.check_permission(request, "push")
-        selection = self.selection(request, queryset).only(where or Q())
-        if self.answered(request) is None:
-            return self.ask(request, selection, action=action, consequence=consequence, duration=duration_of_rows)
-        with telling_errors(request):
-            run = send(selection, requested_by=request.user, trigger=ADMIN, **options)
-            self.note(request, selection, action, [run])
-            tell_sending(request, [run])
-        return None
-
-    @admin.action(permissions=["view"], description=gettext_lazy("Preview what would be sent"))
-    def preview(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
-        self.check_permission(request, "view")
-        return preview_page(self, request, self.selection(request, queryset))
-
-    @admin.action(permissions=["exclude"], description=gettext_lazy("Exclude: don't send any more"))
-    def leave_out(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        self.check_permission(request, "exclude")
-        selection = self.selection(request, queryset)
-        if self.answered(request, always=True) is None:
-            text = _(
-                "They aren't sent any more, whatever changes on this site, until somebody includes them again. "
-                "What Blueshift has of them, it keeps."
-            )
-            return self.ask(request, selection, action="leave_out", consequence=text)
-        with telling_errors(request):
-            run = services.exclude(selection, requested_by=request.user, trigger=ADMIN)
-            self.note(request, selection, "leave_out", [run])
-            tell_changed(request, run, _("Excluded: {count}, by {run}."))
-        return None
-
-    @admin.action(permissions=["exclude"], description=gettext_lazy("Include: send again"))
-    def take_in(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        self.check_permission(request, "exclude")
-        excluded = Q(error_code=SyncState.EXCLUDED_BY_OPERATOR)
-        selection = self.selection(request, queryset).only(excluded)
-        if self.answered(request) is None:
-            text = _(
-                "Only those that somebody excluded here are included again; objects of this site are read afresh. "
-                "What a source leaves out stays excluded."
-            )
-            return self.ask(request, selection, action="take_in", consequence=text, duration=duration_of_rows)
-        with telling_errors(request):
-            run = services.include(selection, requested_by=request.user, trigger=ADMIN)
-            self.note(request, selection, "take_in", [run])
-            tell_changed(request, run, _("Included: {count}, by {run}."))
-        return None
+Kind = type[Customer] | type[ListMembership]
 
 
 class ListForm(forms.Form):
@@ -121,112 +35,240 @@ class ListForm(forms.Form):
     )
 
 
-class ListChangesAdmin(PushAdmin):
-    """For customers: putting them on lists, and taking them off."""
+def record_action(
+    name: str,
+    label: Any,
+    permission: str,
+    consequence: Any,
+    do: Callable[..., SyncRun],
+    *,
+    where: Q | None = None,
+    form_class: type[forms.Form] | None = None,
+    always_asks: bool = False,
+    told: Any = "",
+) -> Any:
+    """An action of a list: what it is called, who may take it, what is asked before, and what it does.
 
-    actions: tuple[str, ...] = (*PushAdmin.actions[:-1], "add_to_list", "remove_from_list", "export")
+    `do` gets the selection, the kind of records, what was filled in, who asked for it and from where. `where` says
+    which records it is for; `told` is said where nothing need be sent, with a place for `count` and `run`.
+    """
 
-    def has_lists_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perms(
-            [
-                "blueshift_sync.push_listmembership",
-                "blueshift_sync.add_listmembership",
-                "blueshift_sync.change_listmembership",
-            ]
-        )
-
-    @admin.action(permissions=["lists"], description=gettext_lazy("Add to list…"))
-    def add_to_list(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        return self._change_list(request, queryset, "add_to_list")
-
-    @admin.action(permissions=["lists"], description=gettext_lazy("Remove from list…"))
-    def remove_from_list(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        return self._change_list(request, queryset, "remove_from_list")
-
-    def _change_list(self, request: HttpRequest, queryset: QuerySet[Any], action: str) -> HttpResponse | None:
-        self.check_permission(request, "lists")
-        selection = self.selection(request, queryset)
-        form = self.answered(request, ListForm)
-        if form is None:
+    @admin.action(permissions=[permission], description=label)
+    def act(self: RecordActions, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        kinds = self.kinds_for(request, permission)
+        if not kinds:
+            raise PermissionDenied
+        rows = self.selection(request, queryset)
+        if where is not None and rows.model in RECORDS:
+            rows = rows.only(where)
+        self.check_rows(request, rows)
+        answer = self.answered(request, form_class, always=always_asks or self.always_asks)
+        if answer is None:
+            duration = None if told else _duration([ListMembership] if form_class else kinds)
             return self.ask(
-                request,
-                selection,
-                action=action,
-                consequence=SOURCES_DECIDE,
-                form_class=ListForm,
-                duration=_duration_of_list,
+                request, rows, action=name, consequence=consequence, form_class=form_class, duration=duration
             )
-        change = services.add_to_list if action == "add_to_list" else services.remove_from_list
         with telling_errors(request):
-            customer_list = form.cleaned_data["customer_list"]
-            run = change(customer_list, selection, requested_by=request.user, trigger=ADMIN)
-            self.note(request, selection, action, [run], to=customer_list)
-            tell_sending(request, [run])
+            options: dict[str, Any] = {**answer.cleaned_data, "requested_by": request.user, "trigger": ADMIN}
+            found = kinds[:1] if form_class else [kind for kind in kinds if services.leads_to(rows, kind)]
+            runs = [do(self.carriers(rows), kind=kind, **options) for kind in found]
+            self.note(request, rows, name, runs, to=answer.cleaned_data.get("customer_list", ""))
+            if told:
+                tell_changed(request, runs, told)
+            else:
+                tell_sending(request, runs)
         return None
+
+    act.__name__ = name
+    return act
+
+
+def _duration(kinds: Sequence[Kind]) -> Callable[[AnySelection, int], str]:
+    """How long the records take that so many rows lead to; where there may be two kinds, as if all were of one."""
+
+    def told(rows: AnySelection, count: int) -> str:
+        records = records_in(rows, count)
+        return duration_text(max(calls_for(kind, records) for kind in kinds))
+
+    return told
+
+
+def _push(rows: AnySelection, **options: Any) -> SyncRun:
+    return services.push(rows, **options)
+
+
+def _push_changed(rows: AnySelection, **options: Any) -> SyncRun:
+    return services.push(rows, only_changed=True, **options)
+
+
+def _add_to_list(rows: AnySelection, *, kind: Kind, customer_list: CustomerList, **options: Any) -> SyncRun:
+    return services.add_to_list(customer_list, rows, **options)
+
+
+def _remove_from_list(rows: AnySelection, *, kind: Kind, customer_list: CustomerList, **options: Any) -> SyncRun:
+    return services.remove_from_list(customer_list, rows, **options)
+
+
+def _put_on(rows: Any, *, kind: Kind, **options: Any) -> SyncRun:
+    return services.change_memberships(rows, is_member=True, **options)
+
+
+def _take_off(rows: Any, *, kind: Kind, **options: Any) -> SyncRun:
+    return services.change_memberships(rows, is_member=False, **options)
 
 
 #: What is said of memberships that an object of the site stands for.
 SOURCES_DECIDE = gettext_lazy("Where an object of this site says who is on the list, its next change decides again.")
+_NEWEST = gettext_lazy("They are sent even if Blueshift has their newest values. Those that are excluded are left out.")
+_CARRIED = gettext_lazy("Their records are sent with their newest values, each once. Excluded ones are left out.")
+
+
+class RecordActions(Asking):
+    """All that can be done to records. Which of it a list offers, its `actions` say."""
+
+    #: Whether a few rows that were ticked are asked for once more as well.
+    always_asks = False
+
+    push = record_action("push", gettext_lazy("Send now, even if unchanged"), "push", _NEWEST, _push)
+    push_changed = record_action(
+        "push_changed",
+        gettext_lazy("Send now what isn't in step"),
+        "push",
+        gettext_lazy("Those that are in step or excluded are left as they are."),
+        _push_changed,
+    )
+    resend = record_action("resend", gettext_lazy("Send these records again"), "push", _CARRIED, _push)
+    retry_failed = record_action(
+        "retry_failed",
+        gettext_lazy("Retry failed records"),
+        "push",
+        gettext_lazy("Only those that are failed are sent, with their newest values."),
+        services.retry_failed,
+        where=Q(state=SyncState.State.FAILED),
+    )
+    leave_out = record_action(
+        "leave_out",
+        gettext_lazy("Exclude: don't send any more"),
+        "exclude",
+        gettext_lazy(
+            "They aren't sent any more, whatever changes on this site, until somebody includes them again. "
+            "What Blueshift has of them, it keeps."
+        ),
+        services.exclude,
+        always_asks=True,
+        told=gettext_lazy("Excluded: {count}, by {run}."),
+    )
+    take_in = record_action(
+        "take_in",
+        gettext_lazy("Include: send again"),
+        "exclude",
+        gettext_lazy(
+            "Only those that somebody excluded here are included again; objects of this site are read afresh. "
+            "What a source leaves out stays excluded."
+        ),
+        services.include,
+        where=Q(error_code=SyncState.EXCLUDED_BY_OPERATOR),
+        told=gettext_lazy("Included: {count}, by {run}."),
+    )
+    add_to_list = record_action(
+        "add_to_list", gettext_lazy("Add to list…"), "lists", SOURCES_DECIDE, _add_to_list, form_class=ListForm
+    )
+    remove_from_list = record_action(
+        "remove_from_list",
+        gettext_lazy("Remove from list…"),
+        "lists",
+        SOURCES_DECIDE,
+        _remove_from_list,
+        form_class=ListForm,
+    )
+    put_on = record_action(
+        "put_on", gettext_lazy("Add to their list"), "exclude", SOURCES_DECIDE, _put_on, always_asks=True
+    )
+    take_off = record_action(
+        "take_off", gettext_lazy("Remove from their list"), "exclude", SOURCES_DECIDE, _take_off, always_asks=True
+    )
+
+    @admin.action(permissions=["preview"], description=gettext_lazy("Preview what would be sent"))
+    def preview(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+        kinds = self.kinds_for(request, "preview")
+        if not kinds:
+            raise PermissionDenied
+        return preview_page(self, request, self.carriers(self.selection(request, queryset)), kinds)
+
+    # What the rows lead to, and who may do what to it
+
+    def kinds(self) -> Sequence[Kind]:
+        """The records that the rows are, or may lead to."""
+        raise NotImplementedError
+
+    def carriers(self, rows: Any) -> Any:
+        """The rows by which records are found: here the rows themselves."""
+        return rows
+
+    def may(self, request: HttpRequest, permission: str, kind: Kind) -> bool:
+        """Whether the user may do what takes this `permission` to records of that kind."""
+        if permission == "preview":
+            return may_view(request, kind)
+        if permission == "lists":
+            return kind is Customer and may_change_lists(request)
+        pushes = may_push(request, kind)
+        if permission == "exclude":
+            return pushes and request.user.has_perm(f"blueshift_sync.change_{kind._meta.model_name}")
+        return pushes
+
+    def kinds_for(self, request: HttpRequest, permission: str) -> list[Kind]:
+        return [kind for kind in self.kinds() if self.may(request, permission, kind)]
+
+    def check_rows(self, request: HttpRequest, rows: Any) -> None:
+        """Raises PermissionDenied where some of the rows aren't for this user to act on."""
+
+    def has_push_permission(self, request: HttpRequest) -> bool:
+        return bool(self.kinds_for(request, "push"))
+
+    def has_exclude_permission(self, request: HttpRequest) -> bool:
+        return bool(self.kinds_for(request, "exclude"))
+
+    def has_lists_permission(self, request: HttpRequest) -> bool:
+        return bool(self.kinds_for(request, "lists"))
+
+    def has_preview_permission(self, request: HttpRequest) -> bool:
+        return bool(self.kinds_for(request, "preview"))
+
+
+#: What every list offers.
+SENDING = ("push", "push_changed", "retry_failed", "preview", "leave_out", "take_in")
+LISTS = ("add_to_list", "remove_from_list")
+
+
+class PushAdmin(RecordActions, ExportAdmin, BulkAdmin):
+    """For lists of records themselves."""
+
+    def kinds(self) -> Sequence[Kind]:
+        return (self.model,)
+
+
+class ListChangesAdmin(PushAdmin):
+    """For customers."""
+
+    actions: tuple[str, ...] = (*SENDING, *LISTS, "export")
 
 
 class MembershipChangesAdmin(PushAdmin):
-    """For memberships: putting their customers on the list, and taking them off."""
+    """For memberships, which are of one list each."""
 
-    actions: tuple[str, ...] = (*PushAdmin.actions[:-1], "put_on", "take_off", "export")
-
-    def has_lists_permission(self, request: HttpRequest) -> bool:
-        return self.has_exclude_permission(request)
-
-    @admin.action(permissions=["lists"], description=gettext_lazy("Add to their list"))
-    def put_on(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        return self._say(request, queryset, "put_on", is_member=True)
-
-    @admin.action(permissions=["lists"], description=gettext_lazy("Remove from their list"))
-    def take_off(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        return self._say(request, queryset, "take_off", is_member=False)
-
-    def _say(
-        self, request: HttpRequest, queryset: QuerySet[Any], action: str, *, is_member: bool
-    ) -> HttpResponse | None:
-        self.check_permission(request, "lists")
-        selection = self.selection(request, queryset)
-        if self.answered(request, always=True) is None:
-            return self.ask(request, selection, action=action, consequence=SOURCES_DECIDE, duration=duration_of_rows)
-        with telling_errors(request):
-            run = services.change_memberships(selection, requested_by=request.user, is_member=is_member, trigger=ADMIN)
-            self.note(request, selection, action, [run])
-            tell_sending(request, [run])
-        return None
+    actions: tuple[str, ...] = (*SENDING, "put_on", "take_off", "export")
 
 
-class ResendAdmin(ExportAdmin, BulkAdmin):
-    """For calls and results: "Send these records again"."""
+class ResendAdmin(RecordActions, ExportAdmin, BulkAdmin):
+    """For calls and results, whose records they carried or are of."""
 
-    actions: tuple[str, ...] = ("resend", "export")
+    actions: tuple[str, ...] = ("resend", *SENDING[1:], *LISTS, "export")
 
-    def has_resend_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("blueshift_sync.resend_apicall")
+    def kinds(self) -> Sequence[Kind]:
+        return (ListMembership, Customer)
 
-    @admin.action(permissions=["resend"], description=gettext_lazy("Send these records again"))
-    def resend(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        self.check_permission(request, "resend")
-        selection = self.selection(request, queryset)
-        if self.answered(request) is None:
-            text = _("Their records are sent with their newest values, each once. Excluded ones are left out.")
-            return self.ask(request, selection, action="resend", consequence=text, duration=_duration_of_resending)
-        with telling_errors(request):
-            runs = services.resend(selection, requested_by=request.user, trigger=ADMIN)
-            self.note(request, selection, "resend", runs)
-            tell_sending(request, runs)
-        return None
-
-
-def _duration_of_list(selection: Selection, count: int) -> str:
-    return duration_text(calls_for(ListMembership, count))
-
-
-def _duration_of_resending(selection: Selection, count: int) -> str:
-    records = count
-    if selection.model is ApiCall:
-        records = selection.rows.aggregate(records=Sum("record_count"))["records"] or 0
-    return duration_text(calls_for(Customer, records))
+    def may(self, request: HttpRequest, permission: str, kind: Kind) -> bool:
+        """Sending what a call carried takes a permission of its own, whatever it was."""
+        if permission == "push":
+            return request.user.has_perm(RESEND)
+        return super().may(request, permission, kind)

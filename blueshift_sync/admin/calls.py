@@ -23,12 +23,14 @@ from django.utils.translation import gettext_lazy, ngettext
 from ..conf import app_settings
 from ..delivery.attempts import Attempts, attempts_at, carried_by
 from ..models import ApiCall, RecordResult, SyncRun
+from ..permissions import READ_BODIES
 from .bulk_actions import ResendAdmin
 from .changelists import LargeListAdmin, LinkedFilter, by_number
 from .display import (
     Table,
     badge,
     call_badge,
+    error_facts,
     facts,
     indented_json,
     is_asynchronous,
@@ -42,7 +44,8 @@ from .display import (
     problem,
 )
 from .erasure import erased_in
-from .mixins import CALL_BODIES, ObjectPageAdmin, ReadOnlyAdmin, may_view
+from .mixins import CALL_BODIES, ObjectPageAdmin, ReadOnlyAdmin
+from .permissions import may_view
 from .results import linked_record, outcome_badge
 from .standstill import KeyCheckAdmin, StandstillNotice
 from .wire import BODY_FILE, Body, bodies_of, coloured, curl, masked
@@ -176,8 +179,6 @@ class ApiCallAdmin(KeyCheckAdmin, StandstillNotice, ResendAdmin, ReadOnlyAdmin, 
                 (_("Endpoint"), obj.get_endpoint_display()),
                 (_("Request"), f"{obj.method} {obj.url}"),
                 (_("Status code"), obj.status_code),
-                (_("Error"), problem(obj.error_code, "")),
-                (_("Error message"), obj.error),
                 (_("Started"), moment(obj.started_at)),
                 (_("Duration"), milliseconds(obj.duration_ms)),
                 (_("Records"), self.records(obj) if obj.record_count else ""),
@@ -187,7 +188,8 @@ class ApiCallAdmin(KeyCheckAdmin, StandstillNotice, ResendAdmin, ReadOnlyAdmin, 
                 (_("Customer list"), link(obj.customer_list)),
                 (_("Job"), obj.job_id),
                 (_("Erased"), erased_in(obj)),
-            ),
+            )
+            + error_facts(obj.error_code, obj.error),
             "messages_sent": [
                 _message(obj, "request", _("Request"), bodies[0]),
                 _message(obj, "response", _("Response"), bodies[1]),
@@ -220,7 +222,7 @@ def _what_the_state_means(call: ApiCall) -> str:
 
 
 def _may_read_bodies(request: HttpRequest) -> bool:
-    return request.user.has_perm("blueshift_sync.view_apicall_body")
+    return request.user.has_perm(READ_BODIES)
 
 
 def _message(call: ApiCall, side: str, title: str, body: Body | None) -> Message:
@@ -335,7 +337,7 @@ def _others(call: ApiCall, attempts: Attempts) -> Table:
                 moment(each.call.started_at),
                 call_badge(each.call),
                 outcome_badge(each),
-                problem(each.code, each.message),
+                problem(each.code, each.message) if each.outcome != RecordResult.Outcome.ACCEPTED else "",
             ]
             for each in attempts.results
         ],

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import build_q_object_from_lookup_parameters
 from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
 from django.db.models import Field, ForeignKey, Model, Q, QuerySet
 from django.http import HttpRequest
+from django.utils.formats import number_format
 from django.utils.functional import cached_property
 from django.utils.text import Truncator
 from django.utils.translation import gettext as _
@@ -22,7 +23,8 @@ from django.utils.translation import gettext_lazy
 from ..delivery.causes import of_cause
 from ..delivery.state_counts import GROUPS
 from ..models import RecordResult
-from ..models.state import HAS_CAUSE
+from ..models.state import HAS_CAUSE, HAS_CODE
+from .display import shown_to
 
 if TYPE_CHECKING:  # django-stubs makes them generic; Django itself doesn't
     ModelAdmin = admin.ModelAdmin[Any]
@@ -31,6 +33,11 @@ else:
     ModelAdmin = admin.ModelAdmin
     BasePaginator = Paginator
 
+
+#: Rows that a search by a beginning finds: to sort half of a table takes long, and nobody reads it.
+FOUND_AT_ONCE = 200
+#: What stands beside a request whose search found more.
+_IS_CUT = "_blueshift_search_is_cut"
 
 #: Characters of a cause that its filter shows.
 CAUSE_LENGTH = 80
@@ -172,16 +179,30 @@ class WaitsFor(admin.SimpleListFilter):
         return groups.get(self.value() or "", Q())
 
 
-class CauseFilter(LinkedFilter):
-    """Filters by what went wrong, and says it in the words of one of the rows."""
+class IndexedFilter(LinkedFilter):
+    """Filters by a column whose index has only the rows that `within` is true of, and so has to be said too."""
+
+    within: Q
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
         found = super().queryset(request, queryset)
-        return found if found is None or not self.has_output() else found.filter(HAS_CAUSE)
+        return found if found is None or not self.has_output() else found.filter(self.within)
 
     def condition(self) -> Q:
         asked = _parameters_as_condition(self)
-        return asked & HAS_CAUSE if self.has_output() else asked
+        return asked & self.within if self.has_output() else asked
+
+
+class CodeFilter(IndexedFilter):
+    """Filters by the code of an error."""
+
+    within = HAS_CODE
+
+
+class CauseFilter(IndexedFilter):
+    """Filters by what went wrong, and says it in the words of one of the rows."""
+
+    within = HAS_CAUSE
 
     def _chosen(self) -> str:
         values: Any = self.used_parameters[self.parameter]
@@ -191,14 +212,36 @@ class CauseFilter(LinkedFilter):
         return Truncator(": ".join(said[0])).chars(CAUSE_LENGTH) if said else _("Nothing any more")
 
 
-class LargeListAdmin(ModelAdmin):
+class ViewedAdmin(ModelAdmin):
+    """Its pages know who looks at them, so that they have no links that lead nowhere for him."""
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        shown_to(request)
+        return super().changelist_view(request, extra_context)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        shown_to(request)
+        return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> Any:
+        shown_to(request)
+        return super().delete_view(request, object_id, extra_context)
+
+
+class LargeListAdmin(ViewedAdmin):
     """A list of a large table. Subclasses say in `search` what a search term means, by indexed columns only."""
 
     paginator = BoundedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
-    ordering = ("-id",)
+    ordering: ClassVar[tuple[str, ...]] = ("-id",)
     list_defer: tuple[str, ...] = ()
     empty_value_display = "–"
 
@@ -227,7 +270,31 @@ class LargeListAdmin(ModelAdmin):
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         term = search_term.strip()
-        return (queryset.filter(self.search(term)) if term else queryset), False
+        if not term:
+            return queryset, False
+        where, is_cut = self.first_found(term)
+        setattr(request, _IS_CUT, is_cut)
+        return queryset.filter(where), False
+
+    def first_found(self, term: str) -> tuple[Q, bool]:
+        """As `search`, but no more rows than a list may sort; and whether there are more."""
+        return self.search(term), False
+
+    def get_paginator(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        paginator: Any = super().get_paginator(request, *args, **kwargs)
+        if getattr(request, _IS_CUT, False):
+            paginator.bound = min(paginator.bound, max(0, int(paginator.count) - 1))
+            del paginator.count
+        return paginator
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        response = super().changelist_view(request, extra_context)
+        if request.method == "GET" and getattr(request, _IS_CUT, False):
+            text = _(
+                "Very many begin like that: the list looks at the first %(number)s of them. Search for more of it."
+            )
+            messages.info(request, text % {"number": number_format(FOUND_AT_ONCE, force_grouping=True)})
+        return response
 
     def search(self, term: str) -> Q:
         """The rows that `term`, which isn't empty, finds: here the one whose number it is."""
@@ -249,6 +316,22 @@ def _parameters_of(list_filter: Any) -> set[str]:
 
 
 NOTHING = Q(pk__in=[])
+
+
+def first_beginning(model: type[Model], beginnings: dict[str, str]) -> tuple[list[Any], bool]:
+    """The keys of the first rows of which a column begins like that, by its index; and whether there are more.
+
+    `beginnings` are conditions as `name__startswith`.
+    """
+    found: dict[Any, None] = {}
+    is_cut = False
+    for condition, text in beginnings.items():
+        column = condition.removesuffix("__startswith")
+        rows = model._default_manager.filter(**{condition: text}).order_by(column).values_list("pk", flat=True)
+        keys = list(rows[: FOUND_AT_ONCE + 1])
+        is_cut = is_cut or len(keys) > FOUND_AT_ONCE
+        found |= dict.fromkeys(keys[:FOUND_AT_ONCE])
+    return list(found), is_cut
 
 
 def by_number(term: str) -> Q:

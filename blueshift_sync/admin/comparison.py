@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from ..delivery.redaction import MASK
 from ..models import ApiCall, Customer, RecordResult
+from ..permissions import READ_BODIES
 from .display import Table, badge, indented_json, link_to, moment, preformatted
 from .forms import STANDARD_FIELDS
 
@@ -66,7 +67,7 @@ def _sent(request: HttpRequest, result: RecordResult | None) -> tuple[dict[str, 
     """What was sent, or a sentence on why that can't be shown."""
     if result is None:
         return {}, _("Blueshift has accepted nothing of this customer yet, as far as the audit goes back.")
-    if not request.user.has_perm("blueshift_sync.view_apicall_body"):
+    if not request.user.has_perm(READ_BODIES):
         return {}, _("To see what was last sent you need the permission “Can read request and response bodies”.")
     call = result.call
     if call.bodies_emptied_at is not None:

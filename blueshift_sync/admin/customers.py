@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from ..models import Customer, ListMembership, SyncState
 from .bulk_actions import ListChangesAdmin
+from .changelists import first_beginning
 from .comparison import comparison
 from .display import (
     Fact,
@@ -30,7 +31,8 @@ from .display import (
 )
 from .erasure import EraseAdmin
 from .forms import CustomerForm, IndentedJSON
-from .mixins import STATE_COLUMNS, SyncStateAdmin, is_detached, may_view, memberships_table
+from .mixins import STATE_COLUMNS, SyncStateAdmin, is_detached, memberships_table
+from .permissions import may_view
 
 #: Memberships that a customer's page shows; the rest are a link away.
 MEMBERSHIPS_SHOWN = 50
@@ -44,7 +46,7 @@ class CustomerAdmin(EraseAdmin, ListChangesAdmin, SyncStateAdmin):
     detached_notice = gettext_lazy(
         "Its source object was deleted. This record is kept as it was, and is never sent again."
     )
-    list_display = ("customer", "state_badge", "problem", "synced", "waiting", "source")
+    list_display = ("customer", "state_badge", "problem", "in_step")
     list_display_links = ("customer",)
     list_defer = ("attributes", "subscription_groups")
     sortable_by = ("customer",)
@@ -69,6 +71,14 @@ class CustomerAdmin(EraseAdmin, ListChangesAdmin, SyncStateAdmin):
             return format_html('{}<span class="bsync-second">{}</span>', row.customer_id, row.email)
         return str(row)
 
+    @admin.display(description=gettext_lazy("last in step"))
+    def in_step(self, row: Customer) -> SafeString | str:
+        """With how long it has been waiting below it: two columns of it leave no room for the source."""
+        if row.waiting_since is None:
+            return self.synced(row)
+        waiting = format_html("{}: {}", _("waiting for"), self.waiting(row))
+        return format_html('{}<span class="bsync-second">{}</span>', self.synced(row), waiting)
+
     @admin.display(description=gettext_lazy("attributes"))
     def readable_attributes(self, row: Customer) -> SafeString | str:
         return preformatted(indented_json(row.attributes))
@@ -81,10 +91,12 @@ class CustomerAdmin(EraseAdmin, ListChangesAdmin, SyncStateAdmin):
         return super().is_editable(row) and not is_detached(row)
 
     def search(self, term: str) -> Q:
-        # `startswith`, not `istartswith`: the latter compares UPPER(column), for which there is no index.
-        return Q(customer_id__startswith=term) | Q(
-            email_key__startswith=Customer._meta.get_field("email_key").key_of(term)
-        )
+        customer_id, email_key = customers_called(term).items()
+        return Q(customer_id) | Q(email_key)
+
+    def first_found(self, term: str) -> tuple[Q, bool]:
+        customers, is_cut = first_beginning(Customer, customers_called(term))
+        return Q(pk__in=customers), is_cut
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Counts the memberships that go with a customer: to list them, Django reads each with its list."""
@@ -120,6 +132,15 @@ class CustomerAdmin(EraseAdmin, ListChangesAdmin, SyncStateAdmin):
         if may_view(request, ListMembership):
             tables.insert(1, _memberships(row))
         return tables
+
+
+def customers_called(term: str) -> dict[str, str]:
+    """How what somebody may look for begins: conditions that each have an index."""
+    # `startswith`, not `istartswith`: the latter compares UPPER(column), for which there is no index.
+    return {
+        "customer_id__startswith": term,
+        "email_key__startswith": Customer._meta.get_field("email_key").key_of(term),
+    }
 
 
 def _profile(customer: Customer) -> SafeString | str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,6 +12,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from django.contrib.admin.utils import quote
 from django.db.models import Model
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import number_format
@@ -22,8 +24,9 @@ from django.utils.translation import gettext as _
 
 from ..client.limits import REGIONS
 from ..conf import app_settings
-from ..models import ApiCall
-from .explanations import explain
+from ..models import ApiCall, ListMembership, SyncState
+from .explanations import explain, in_words
+from .permissions import may_user_view
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrOrPromise as Text
@@ -40,20 +43,26 @@ TONES = {
     "ACTIVE": "good",
     "CANCELLED": "quiet",
     "DELETED": "bad",
+    "DONE": "good",
     "EXCLUDED": "quiet",
     "FAILED": "bad",
+    "MATCHING": "busy",
     "OPEN": "busy",
     "PARTIAL": "doubtful",
     "PENDING": "waiting",
     "QUEUED": "waiting",
     "REJECTED": "bad",
+    "READY": "waiting",
     "RETRY": "waiting",
     "RUNNING": "busy",
     "SENDING": "busy",
+    "STARTED": "busy",
+    "STOPPED": "bad",
     "SUCCEEDED": "good",
     "SYNCED": "good",
     "UNKNOWN": "doubtful",
     "UNSUPPORTED": "bad",
+    "UPLOADING": "busy",
 }
 
 
@@ -92,6 +101,20 @@ def facts(*pairs: tuple[Text, Any]) -> list[Fact]:
 
 # Links
 
+#: Who looks at the page that is being made. Cells of lists are made by functions that aren't told.
+_VIEWER: ContextVar[Any] = ContextVar("blueshift_sync_viewer", default=None)
+
+
+def shown_to(request: HttpRequest) -> None:
+    """Says who looks at what is made from now on: a link to what he may not view is text to him."""
+    _VIEWER.set(request.user)
+
+
+def _linked(model: type[Model], address: str, text: Any) -> SafeString:
+    if not may_user_view(_VIEWER.get(), model):
+        return format_html("{}", text)
+    return format_html('<a href="{}">{}</a>', address, text)
+
 
 def admin_url(row: Model) -> str:
     """The address of the row's own page."""
@@ -113,12 +136,12 @@ def link(row: Model | None, text: Any = None) -> SafeString | str:
     """A link to the row's page; nothing for no row."""
     if row is None:
         return ""
-    return format_html('<a href="{}">{}</a>', admin_url(row), row if text is None else text)
+    return _linked(type(row), admin_url(row), row if text is None else text)
 
 
 def link_to(model: type[Model], pk: Any, text: str) -> SafeString:
     """A link to the page of a row that need not be read for it; it reads "#5" where there is no text."""
-    return format_html('<a href="{}">{}</a>', page_url(model, pk), text or f"#{pk}")
+    return _linked(model, page_url(model, pk), text or f"#{pk}")
 
 
 def numbered_link(row: Model | None) -> SafeString | str:
@@ -127,7 +150,7 @@ def numbered_link(row: Model | None) -> SafeString | str:
 
 
 def list_link(text: Any, model: type[Model], **filters: Any) -> SafeString:
-    return format_html('<a href="{}">{}</a>', list_url(model, **filters), text)
+    return _linked(model, list_url(model, **filters), text)
 
 
 def app_address() -> str | None:
@@ -154,7 +177,9 @@ def badge(value: str, text: Any) -> SafeString:
 
 
 def state_badge(row: Any) -> SafeString:
-    """The badge of anything with a `state`."""
+    """The badge of anything with a `state`. A membership in step by an asynchronous call was only accepted."""
+    if isinstance(row, ListMembership) and row.state == SyncState.State.SYNCED and row.synced_asynchronously:
+        return badge(row.state, _("Accepted by Blueshift for processing"))
     return badge(row.state, row.get_state_display())
 
 
@@ -180,7 +205,20 @@ def problem(code: str, message: str, **same_problem: str) -> SafeString | str:
     return format_html(
         '<span class="bsync-problem"><code>{}</code> {}</span>',
         shown_code,
-        Truncator(message).chars(MESSAGE_LENGTH),
+        Truncator(in_words(code, message)).chars(MESSAGE_LENGTH),
+    )
+
+
+def error_facts(code: str, message: str) -> list[Fact]:
+    """An error on an object's page: what was said, what that means and what to do."""
+    if not code and not message:
+        return []
+    explanation = explain(code)
+    return facts(
+        (_("Error"), problem(code, "")),
+        (_("Error message"), message),
+        (_("What it means"), str(explanation.meaning)),
+        (_("What to do"), str(explanation.advice)),
     )
 
 

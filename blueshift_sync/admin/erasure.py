@@ -75,12 +75,12 @@ def _consequence(customers: list[Customer]) -> str:
 
 def _told(erased: Erased) -> str:
     """What was erased, for the history."""
-    text = ngettext(
-        "Personal data erased: %(results)s result in %(calls)s calls, %(removals)s removals.",
-        "Personal data erased: %(results)s results in %(calls)s calls, %(removals)s removals.",
-        erased.results,
-    )
-    return text % {"results": erased.results, "calls": erased.calls, "removals": erased.removals}
+    counted = [
+        ngettext("%(count)s result", "%(count)s results", erased.results) % {"count": erased.results},
+        ngettext("%(count)s call", "%(count)s calls", erased.calls) % {"count": erased.calls},
+        ngettext("%(count)s removal", "%(count)s removals", erased.removals) % {"count": erased.removals},
+    ]
+    return _("Personal data erased from %(counted)s.") % {"counted": ", ".join(counted)}
 
 
 def _tell(request: HttpRequest, customer: Customer, erased: Erased) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 if TYPE_CHECKING:
@@ -23,7 +24,24 @@ def explain(code: str) -> Explanation:
     if code in EXPLANATIONS:
         return EXPLANATIONS[code]
     status = re.fullmatch(r"http_([1-9])\d\d", code)
-    return _OF_STATUSES.get(status[1], _OTHER_STATUS) if status else _BLUESHIFTS_OWN
+    if status:
+        return _OF_STATUSES.get(status[1], _OTHER_STATUS)
+    return _of_field(code) if code else _BLUESHIFTS_OWN
+
+
+def in_words(code: str, message: str) -> str:
+    """What is told of an error. Stored sentences are English: in another language ours for the code stands before."""
+    if code not in EXPLANATIONS or (get_language() or "en").startswith("en"):
+        return message
+    return f"{EXPLANATIONS[code].meaning} {message}".rstrip()
+
+
+def _of_field(name: str) -> Explanation:
+    """Blueshift names the field that it doesn't take, or has a name of its own for what is wrong."""
+    return Explanation(
+        _("Blueshift refused this record because of “%(field)s”, for the reason in the message.") % {"field": name},
+        _("Correct “%(field)s” on the site; saving the object sends it again.") % {"field": name},
+    )
 
 
 _TEMPORARY = _("It is tried again by itself. Where it failed for good: send it again once that is over.")
@@ -149,6 +167,15 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     # What waits for something
     "list_unread": Explanation(_("The list is read from Blueshift first, to know its identifier."), _NOTHING),
+    "list_creating": Explanation(_("The list is being created in Blueshift."), _NOTHING),
+    "list_not_created": Explanation(
+        _("Blueshift refused to create the list."),
+        _("The list's page says why. Choose another name or enter the number of a list that is there; then try again."),
+    ),
+    "identifier_differs": Explanation(
+        _("In Blueshift the list knows its customers by another identifier than here."),
+        _("The list's page says which. Let the list be tried again: Blueshift's identifier is taken over."),
+    ),
     "list_deleted": Explanation(
         _("The list was deleted in Blueshift."),
         _("Make a new list in Blueshift, and let the source name that."),

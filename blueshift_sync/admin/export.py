@@ -49,7 +49,7 @@ class ExportAdmin(BulkAdmin):
         return response
 
 
-class _Echo:
+class Echo:
     """A file that gives back what is written to it."""
 
     def write(self, text: str) -> str:
@@ -58,15 +58,13 @@ class _Echo:
 
 def lines(selection: Selection, columns: Sequence[str]) -> Iterator[str]:
     """The lines of the file, beginning with the columns' names, in the order of the rows' keys."""
-    writer: Any = csv.writer(_Echo())
+    writer: Any = csv.writer(Echo())
     yield writer.writerow(columns)
-    until = selection.last_key()
-    after = 0
+    part = selection.whole
     while True:
-        rows = selection.rows.filter(pk__gt=after, pk__lte=until).order_by("pk").values_list("pk", *columns)[:SLICE]
-        found = list(rows)
+        found = list(selection.part_of(part).order_by("pk").values_list("pk", *columns)[:SLICE])
         for pk, *values in found:
-            after = pk
+            part["after"] = pk
             yield writer.writerow([cell(value) for value in values])
         if len(found) < SLICE:
             return

@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.formats import number_format
 from django.utils.html import format_html
@@ -21,21 +20,20 @@ from .. import services
 from ..delivery.causes import Group, Groups, groups_of, of_cause, told_by
 from ..delivery.runs import SentModel
 from ..models import Customer, CustomerRemoval, FailuresByCause, ListMembership, RecordResult, SyncRun, SyncState
+from ..permissions import PUSH_PERMISSIONS
 from ..services import Selection
-from .actions import DECIDE_ON_REMOVALS, tell_sending, telling_errors
-from .bulk import calls_for, duration_text, rows_of
-from .display import Table, cause_cell, link, link_to, list_link, moment
+from .actions import tell_sending, telling_errors
+from .bulk import calls_for, confirmation, duration_text, rows_of
+from .display import Table, cause_cell, link, link_to, list_link, moment, shown_to
 from .history import note_in_history
-from .mixins import may_view
 from .pages import PageAdmin
+from .permissions import may_view
 from .standstill import standstill
 
 SEND = "blueshift_sync_failuresbycause_send"
 #: What may be sent again, by the name in the address, and the permission that it takes.
 SENT_AGAIN: dict[str, tuple[SentModel, str]] = {
-    "customer": (Customer, "blueshift_sync.push_customer"),
-    "listmembership": (ListMembership, "blueshift_sync.push_listmembership"),
-    "customerremoval": (CustomerRemoval, DECIDE_ON_REMOVALS),
+    str(model._meta.model_name): (model, permission) for model, permission in PUSH_PERMISSIONS.items()
 }
 
 
@@ -59,6 +57,7 @@ class FailuresByCauseAdmin(PageAdmin):
             raise Http404
         if not (may_view(request, model) and request.user.has_perm(permission)):
             raise PermissionDenied
+        shown_to(request)
         if request.method != "POST":
             return self._confirmation(request, model, cause)
         failed = of_cause(model._default_manager.all(), cause)
@@ -67,29 +66,36 @@ class FailuresByCauseAdmin(PageAdmin):
             run = services.retry_cause(model, cause, requested_by=request.user, trigger=SyncRun.Trigger.ADMIN)
             rows = _question(model, rows_of(run, Selection(model, Q(error_cause=cause, state=SyncState.State.FAILED))))
             note_in_history(request, run, f"{_('Send these records again')}: {rows} ({code or cause})")
-            tell_sending(request, [run])
+            tell_sending(request, [run], removing=model is CustomerRemoval)
         return HttpResponseRedirect(_address())
 
-    def _confirmation(self, request: HttpRequest, model: SentModel, cause: str) -> TemplateResponse:
+    def _confirmation(self, request: HttpRequest, model: SentModel, cause: str) -> HttpResponse:
         rows = of_cause(model._default_manager.all(), cause).filter(state=SyncState.State.FAILED)
         example = rows.order_by("-failed_at", "-pk").first()
-        count = rows.count() if example else 0
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": _("Send again?"),
-            "media": self.media,
-            "page_title": self.title,
-            "page_url": _address(),
-            "question": _question(model, count),
-            "can_be_sent": count > 0,
-            "problem": cause_cell(example.error_code, example.error_message) if example else "",
-            "is_read_anew": model is not CustomerRemoval,
-            "stays": example is not None and example.error_code in SyncState.UNSENDABLE_CODES,
-            "duration": duration_text(calls_for(model, count)),
-            "label": _send_label(count),
-        }
-        return TemplateResponse(request, "blueshift_sync/admin/confirm_sending.html", context)
+        count = rows.count()
+        if example is None:
+            messages.warning(request, _("Nothing fails for this cause any more: it was sent again, or put right."))
+            return HttpResponseRedirect(_address())
+        return confirmation(
+            self,
+            request,
+            label=_send_label(count),
+            question=_question(model, count),
+            consequence=_consequence(model, example.error_code),
+            problem=cause_cell(example.error_code, example.error_message),
+            duration=duration_text(calls_for(model, count)),
+            address=request.get_full_path(),
+            back=_address(),
+        )
+
+
+def _consequence(model: SentModel, code: str) -> str:
+    """What is done before they are sent."""
+    if model is CustomerRemoval:
+        return ""
+    text = _("Before they are sent they are read again from the site, so that Blueshift gets the newest values.")
+    stays = _("Those that still can’t be sent as they are stay failed.")
+    return f"{text} {stays}" if code in SyncState.UNSENDABLE_CODES else text
 
 
 def _address() -> str:

@@ -10,7 +10,6 @@ from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.exceptions import NotRegistered
 from django.contrib.admin.utils import quote
-from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
@@ -20,13 +19,14 @@ from django.utils.translation import gettext_lazy
 
 from .. import models, services
 from .bulk_actions import PushAdmin
-from .changelists import CauseFilter, LargeListAdmin, LinkedFilter, ModelAdmin, WaitsFor
+from .changelists import CauseFilter, CodeFilter, LargeListAdmin, LinkedFilter, ModelAdmin, ViewedAdmin, WaitsFor
 from .display import (
     Fact,
     Table,
     badge,
     call_badge,
     elapsed,
+    error_facts,
     facts,
     link,
     list_link,
@@ -35,6 +35,7 @@ from .display import (
     problem,
     state_badge,
 )
+from .permissions import may_view
 from .standstill import StandstillNotice, why_no_calls
 from .waiting import why_is_it_waiting
 
@@ -48,7 +49,7 @@ STATE_COLUMNS = (
     *("state", "error_code", "error_message", "version", "synced_version", "attempts"),
     *("due_at", "waiting_since", "synced_at", "run_id", "source_type", "source_id", "created_at"),
 )
-LINKED_FILTERS = (WaitsFor, ("run", LinkedFilter), ("error_code", LinkedFilter), ("error_cause", CauseFilter))
+LINKED_FILTERS = (WaitsFor, ("run", LinkedFilter), ("error_code", CodeFilter), ("error_cause", CauseFilter))
 
 
 class ReadOnlyAdmin(ModelAdmin):
@@ -64,7 +65,7 @@ class ReadOnlyAdmin(ModelAdmin):
         return False
 
 
-class ObjectPageAdmin(ModelAdmin):
+class ObjectPageAdmin(ViewedAdmin):
     """An object's page with more on it than a form: `page_context` says what."""
 
     def render_change_form(  # noqa: PLR0917 - Django's signature
@@ -112,10 +113,6 @@ class SyncStateAdmin(StandstillNotice, PushAdmin, ObjectPageAdmin, LargeListAdmi
     def waiting(self, row: Any) -> SafeString | str:
         return elapsed(row.waiting_since)
 
-    @admin.display(description=gettext_lazy("source"))
-    def source(self, row: Any) -> str:
-        return source_text(row)
-
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return (obj is None or self.is_editable(obj)) and super().has_change_permission(request, obj)
 
@@ -149,11 +146,8 @@ class SyncStateAdmin(StandstillNotice, PushAdmin, ObjectPageAdmin, LargeListAdmi
 
     def state_facts(self, row: Any) -> list[Fact]:
         """Where the row stands, for its page."""
-        return facts(
-            (_("State"), state_badge(row)),
-            (_("Version"), _versions(row)),
-            (_("Error"), problem(row.error_code, "")),
-            (_("Error message"), row.error_message),
+        state = facts((_("State"), state_badge(row)), (_("Version"), _versions(row)))
+        more = facts(
             (_("Failed attempts"), row.attempts or None),
             (_("Sent next at"), moment(row.due_at)),
             (_("Waiting since"), moment(row.waiting_since)),
@@ -163,6 +157,7 @@ class SyncStateAdmin(StandstillNotice, PushAdmin, ObjectPageAdmin, LargeListAdmi
             (_("Source"), source_text(row)),
             (_("Created"), moment(row.created_at)),
         )
+        return [*state, *error_facts(row.error_code, row.error_message), *more]
 
     def page_tables(self, request: HttpRequest, row: Any) -> list[Table]:
         """The latest calls that carried this row."""
@@ -295,12 +290,6 @@ def source_text(row: Any) -> str:
     if is_detached(row):
         return _("%(source)s, deleted") % {"source": row.source_type}
     return f"{row.source_type} {row.source_id}"
-
-
-def may_view(request: HttpRequest, model: type[Model]) -> bool:
-    """Whether the user may see rows of `model`, which isn't the page's own."""
-    meta = model._meta
-    return any(request.user.has_perm(f"{meta.app_label}.{verb}_{meta.model_name}") for verb in ("view", "change"))
 
 
 def _versions(row: Any) -> str:

@@ -24,8 +24,8 @@ from ..sources.registry import all_sources
 from .changelists import WaitsFor
 from .charts import charts_of
 from .display import Table, badge, facts, list_link, moment, numbered_link, state_badge
-from .mixins import may_view
 from .pages import PageAdmin
+from .permissions import may_view
 from .standstill import check_key_url
 
 #: Seconds between two looks at the server, while somebody looks at the page.

@@ -10,7 +10,9 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
-from .mixins import ReadOnlyAdmin, may_view
+from .display import shown_to
+from .mixins import ReadOnlyAdmin
+from .permissions import may_view
 
 
 class PageAdmin(ReadOnlyAdmin):
@@ -38,6 +40,7 @@ class PageAdmin(ReadOnlyAdmin):
         """The page itself."""
         if not self.has_view_permission(request):
             raise PermissionDenied
+        shown_to(request)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from django.forms import Media
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
@@ -12,33 +13,41 @@ from django.utils.translation import gettext as _
 from .. import services
 from ..client import Request
 from ..conf import app_settings
-from ..models import Customer
-from ..services import Selection
-from .changelists import ModelAdmin
+from ..models import Customer, ListMembership
+from ..services import AnySelection
 from .display import Table, indented_json, link, preformatted
 
 JOINED = ("customer", "customer_list")
 
 
-def preview_page(model_admin: ModelAdmin, request: HttpRequest, selection: Selection) -> HttpResponse:
-    """The first of the selected records, as many as one call of customers may carry."""
+def preview_page(
+    asking: Any, request: HttpRequest, selection: AnySelection, kinds: Sequence[type[Customer] | type[ListMembership]]
+) -> HttpResponse:
+    """The first records of these kinds that the selection leads to, as many as one call of customers may carry."""
     limit = app_settings().CUSTOMERS_PER_CALL
-    rows = selection.rows if selection.model is Customer else selection.rows.select_related(*JOINED)
-    records = list(rows.order_by("pk")[: limit + 1])
-    shown = records[:limit]
-    found = services.preview(shown)
-    context = {
-        **model_admin.admin_site.each_context(request),
-        "opts": model_admin.opts,
+    context: dict[str, Any] = {"calls": [], "tables": []}
+    left_out, behind, found, is_cut = [], [], [], False
+    for kind in kinds:
+        rows = services.first_records(selection, kind, limit + 1)
+        records = list(rows if kind is Customer else rows.select_related(*JOINED))
+        is_cut = is_cut or len(records) > limit
+        shown = services.preview(records[:limit])
+        found += records[:limit]
+        context["calls"] += [_call(call) for call in shown.calls]
+        left_out += shown.left_out
+        behind += shown.behind
+    context |= {
+        **asking.admin_site.each_context(request),
+        "opts": asking.opts,
         "title": _("What would be sent"),
-        "media": model_admin.media,
-        "back": link(shown[0]) if len(records) == 1 else "",
-        "is_cut": len(records) > limit,
+        "media": asking.media + Media(css={"all": ["blueshift_sync/admin.css"]}),
+        "back": link(found[0]) if len(found) == 1 and selection.model is type(found[0]) else "",
+        "is_cut": is_cut,
         "limit": limit,
-        "calls": [_call(call) for call in found.calls],
-        "tables": [*_left_out(found.left_out), *_behind(found.behind)],
-        "is_up_to_date": any(record.is_source_owned for record in shown) and not found.behind,
+        "tables": [*_left_out(left_out), *_behind(behind)],
+        "is_up_to_date": any(record.is_source_owned for record in found) and not behind,
     }
+    request.current_app = asking.admin_site.name
     return TemplateResponse(request, "blueshift_sync/admin/preview.html", context)
 
 

@@ -15,11 +15,14 @@ from django.utils.translation import gettext_lazy, ngettext
 from .. import services
 from ..delivery.removal_guards import APPROVAL_NEEDED
 from ..models import ApiCall, Customer, CustomerRemoval, SyncRun
-from .actions import DECIDE_ON_REMOVALS, bare, tell_sending
+from ..permissions import DECIDE_ON_REMOVALS
+from .actions import tell_sending, telling_errors
+from .bulk import duration_of_rows
 from .changelists import LargeListAdmin
-from .display import Table, badge, facts, link, link_to, moment, numbered_link, problem, state_badge
+from .display import Table, badge, error_facts, facts, link, link_to, moment, numbered_link, problem, state_badge
 from .export import ExportAdmin
-from .mixins import LINKED_FILTERS, ObjectPageAdmin, ReadOnlyAdmin, latest_calls, like, may_view
+from .mixins import LINKED_FILTERS, ObjectPageAdmin, ReadOnlyAdmin, latest_calls, like
+from .permissions import may_view
 from .standstill import StandstillNotice
 
 #: Identifiers that are shown before somebody decides about many.
@@ -44,7 +47,7 @@ class CustomerRemovalAdmin(StandstillNotice, ExportAdmin, ReadOnlyAdmin, ObjectP
     )
     list_display = ("number", "state_badge", "kind", "identifier", "problem", "asked_for", "source", "linked_customer")
     list_display_links = ("number",)
-    list_filter = ("state", "kind", *LINKED_FILTERS)
+    list_filter = ("state", *LINKED_FILTERS)
     sortable_by = ("number",)
     search_fields = ("identifier",)
     search_help_text = gettext_lazy("A customer ID or an e-mail address, or how it begins.")
@@ -87,11 +90,18 @@ class CustomerRemovalAdmin(StandstillNotice, ExportAdmin, ReadOnlyAdmin, ObjectP
             messages.warning(request, _("None of these removals waits for approval."))
         elif "confirmed" not in request.POST:
             label = _("Remove from Blueshift")
-            return self.ask(request, selection, action="approve", label=label, consequence=_APPROVING)
+            return self.ask(
+                request,
+                selection,
+                action="approve",
+                label=label,
+                consequence=_APPROVING,
+                duration=duration_of_rows,
+            )
         else:
             run = services.approve_removals(selection.rows, requested_by=request.user, trigger=SyncRun.Trigger.ADMIN)
             self.note(request, selection, "approve", [run])
-            tell_sending(request, [run])
+            tell_sending(request, [run], removing=True)
         return None
 
     @admin.action(permissions=["approve"], description=gettext_lazy("Cancel: keep in Blueshift"))
@@ -110,12 +120,18 @@ class CustomerRemovalAdmin(StandstillNotice, ExportAdmin, ReadOnlyAdmin, ObjectP
             messages.success(request, text % {"count": count})
         return None
 
-    @admin.action(permissions=["approve"], description=gettext_lazy("Retry failed removals"))
-    def retry(self, request: HttpRequest, queryset: QuerySet[CustomerRemoval]) -> None:
+    @admin.action(permissions=["approve"], description=gettext_lazy("Retry failed records"))
+    def retry(self, request: HttpRequest, queryset: QuerySet[CustomerRemoval]) -> HttpResponse | None:
         self._check_permission(request)
-        run = services.retry_removals(bare(queryset), requested_by=request.user, trigger=SyncRun.Trigger.ADMIN)
-        self.note(request, self.selection(request, queryset), "retry", [run])
-        tell_sending(request, [run])
+        selection = self.selection(request, queryset).only(Q(state=CustomerRemoval.State.FAILED))
+        if self.answered(request) is None:
+            text = _("Only those that are failed are sent, with their newest values.")
+            return self.ask(request, selection, action="retry", consequence=text, duration=duration_of_rows)
+        with telling_errors(request):
+            run = services.retry_failed(selection, requested_by=request.user, trigger=SyncRun.Trigger.ADMIN)
+            self.note(request, selection, "retry", [run])
+            tell_sending(request, [run], removing=True)
+        return None
 
     def _check_permission(self, request: HttpRequest) -> None:
         if not self.has_approve_permission(request):
@@ -141,8 +157,6 @@ class CustomerRemovalAdmin(StandstillNotice, ExportAdmin, ReadOnlyAdmin, ObjectP
                 (_("State"), _state_badge(obj)),
                 (_("Kind"), obj.get_kind_display()),
                 (obj.get_identifier_key_display(), obj.identifier),
-                (_("Error"), problem(obj.error_code, "")),
-                (_("Error message"), obj.error_message),
                 (_("Failed attempts"), obj.attempts or None),
                 (_("Sent next at"), moment(obj.due_at)),
                 (_("Waiting since"), moment(obj.waiting_since)),
@@ -153,7 +167,8 @@ class CustomerRemovalAdmin(StandstillNotice, ExportAdmin, ReadOnlyAdmin, ObjectP
                 (_("Customer"), link(obj.customer)),
                 (_("Deleted object"), _source(obj)),
                 (_("Asked for"), moment(obj.created_at)),
-            ),
+            )
+            + error_facts(obj.error_code, obj.error_message),
             "tables": self._tables(request, obj),
         }
 

@@ -11,12 +11,14 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from ..client.successes import ACCEPTED_FOR_PROCESSING
 from ..models import ApiCall, Customer, ListMembership, RecordResult
 from .bulk_actions import ResendAdmin
 from .changelists import NOTHING, CauseFilter, LargeListAdmin, LinkedFilter, by_number
 from .display import (
     badge,
     call_badge,
+    error_facts,
     facts,
     indented_json,
     link,
@@ -82,7 +84,7 @@ class RecordResultAdmin(ResendAdmin, ReadOnlyAdmin, ObjectPageAdmin, LargeListAd
 
     @admin.display(description=gettext_lazy("error"))
     def problem(self, row: RecordResult) -> SafeString | str:
-        return problem(row.code, row.message, outcome__exact=row.outcome, code__exact=row.code)
+        return result_problem(row)
 
     @admin.display(description=gettext_lazy("API call"))
     def linked_call(self, row: RecordResult) -> SafeString | str:
@@ -116,8 +118,6 @@ class RecordResultAdmin(ResendAdmin, ReadOnlyAdmin, ObjectPageAdmin, LargeListAd
                 (_("Record"), linked_record(obj)),
                 (_("Customer"), link(obj.customer)),
                 (_("List membership"), link(obj.membership)),
-                (_("Code"), problem(obj.code, "")),
-                (_("Message"), obj.message),
                 (_("Version sent"), obj.version),
                 (_("Position in the call"), obj.position),
                 (_("API call"), link(obj.call)),
@@ -127,12 +127,22 @@ class RecordResultAdmin(ResendAdmin, ReadOnlyAdmin, ObjectPageAdmin, LargeListAd
                 (_("Run"), numbered_link(obj.call.run)),
                 (_("Personal data"), erased_by(obj)),
                 (_("Details"), preformatted(indented_json(obj.details)) if obj.details else ""),
-            ),
+            )
+            + error_facts(obj.code, obj.message),
         }
 
 
 def outcome_badge(result: RecordResult) -> SafeString:
+    if result.code == ACCEPTED_FOR_PROCESSING:  # what was asked for is still to be done: no error
+        return badge(result.outcome, _("Accepted for processing"))
     return badge(result.outcome, result.get_outcome_display())
+
+
+def result_problem(result: RecordResult) -> SafeString | str:
+    """What went wrong; empty where nothing did."""
+    if result.outcome == RecordResult.Outcome.ACCEPTED:
+        return ""
+    return problem(result.code, result.message, outcome__exact=result.outcome, code__exact=result.code)
 
 
 def linked_record(result: RecordResult) -> Any:

@@ -19,25 +19,25 @@ from django.utils.translation import gettext_lazy
 from ..delivery.causes import COUNTED, OF_A_RUN, failed_in_run
 from ..delivery.runs import SentModel, models_of, pace_of, waiting_by_model
 from ..models import ApiCall, RecordResult, SyncRun
-from .actions import RetryAdmin, links_to
+from .actions import links_to
+from .asked import what_was_asked_for
 from .changelists import LargeListAdmin
 from .display import (
     Table,
     call_badge,
     cause_cell,
     facts,
-    indented_json,
     link,
     list_link,
     milliseconds,
     moment,
     numbered_link,
-    preformatted,
     problem,
     state_badge,
 )
-from .export import ExportAdmin
-from .mixins import CALL_BODIES, ObjectPageAdmin, ReadOnlyAdmin, may_view
+from .mixins import CALL_BODIES, ObjectPageAdmin, ReadOnlyAdmin
+from .permissions import may_view
+from .run_actions import RunActionsAdmin
 from .standstill import StandstillNotice, why_nothing_is_sent
 
 #: The later runs that a run's page names as its retries.
@@ -51,8 +51,8 @@ SECONDS_IN_WORDS = 90
 
 
 @admin.register(SyncRun)
-class SyncRunAdmin(StandstillNotice, ExportAdmin, RetryAdmin, ReadOnlyAdmin, ObjectPageAdmin, LargeListAdmin):
-    change_form_template = "blueshift_sync/admin/run.html"
+class SyncRunAdmin(StandstillNotice, RunActionsAdmin, ReadOnlyAdmin, ObjectPageAdmin, LargeListAdmin):
+    change_form_template = "blueshift_sync/admin/live.html"
     list_display = (
         "number",
         "state_badge",
@@ -68,7 +68,6 @@ class SyncRunAdmin(StandstillNotice, ExportAdmin, RetryAdmin, ReadOnlyAdmin, Obj
         "requested_by",
     )
     list_display_links = ("number",)
-    actions = (*RetryAdmin.actions, "export")
     export_columns = (
         *("id", "kind", "trigger", "requested_by__username", "retry_of_id", "state", "total", "accepted", "rejected"),
         *("unchanged", "calls_made", "error", "created_at", "started_at", "finished_at"),
@@ -134,7 +133,7 @@ class SyncRunAdmin(StandstillNotice, ExportAdmin, RetryAdmin, ReadOnlyAdmin, Obj
                 (_("Cancelling since"), moment(obj.cancel_requested_at)),
                 (_("Finished"), moment(obj.finished_at)),
                 (_("Calls"), list_link(obj.calls_made, ApiCall, run__id__exact=obj.pk)),
-                (_("Scope"), preformatted(indented_json(obj.scope)) if obj.scope else ""),
+                (_("What was asked for"), what_was_asked_for(obj)),
             ),
             "tables": [_totals(obj, books), *_failures(request, obj), *_calls(request, obj)],
         }

@@ -1,4 +1,4 @@
-"""What Blueshift adds to the site's own admin pages: a column, a panel and an action."""
+"""What Blueshift adds to the site's own admin pages: a column, a panel and actions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.options import IS_POPUP_VAR
 from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
@@ -20,28 +19,25 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from .. import services
-from ..models import ApiCall, Customer, ListMembership, SyncRun
+from ..models import ApiCall, Customer, ListMembership
 from ..sources.mirrored import MirrorModel, is_mirrored_as, rows_of
-from .actions import PUSH_PERMISSIONS, bare, tell_sending, telling_errors
-from .changelists import ModelAdmin
+from .actions import telling_errors
+from .bulk_actions import RecordActions
+from .changelists import ViewedAdmin
 from .display import Fact, Table, badge, elapsed, facts, link, list_url, moment, problem, state_badge
-from .history import note_in_history
-from .mixins import latest_calls, may_view, memberships_table
+from .mixins import latest_calls, memberships_table
+from .permissions import may_view
+from .site_actions import SiteActions, kinds_of
 
-#: The name of the column, of the panel and of the action: the site's own are called otherwise.
-COLUMN, PANEL, ACTION = "blueshift_state", "blueshift_panel", "push_to_blueshift"
+#: The names of the column and of the panel: the site's own are called otherwise.
+COLUMN, PANEL = "blueshift_state", "blueshift_panel"
 #: Memberships that an object's panel shows.
 LISTS_SHOWN = 20
 #: What stands beside an object while its page or its list is made.
 _ROWS, _SHOWN = "_blueshift_rows", "_blueshift_shown"
 
-KINDS: dict[MirrorModel, SyncRun.Kind] = {
-    Customer: SyncRun.Kind.CUSTOMERS,
-    ListMembership: SyncRun.Kind.LISTS,
-}
 
-
-class BlueshiftAdminMixin(ModelAdmin):
+class BlueshiftAdminMixin(ViewedAdmin):
     """For the admin of a model that has a source: `class UserAdmin(BlueshiftAdminMixin, BaseUserAdmin)`.
 
     It adds to what the other classes say, and brings no template of its own. So it goes with any theme, and may stand
@@ -109,38 +105,18 @@ class BlueshiftAdminMixin(ModelAdmin):
         """What the mirror says of the object."""
         return getattr(obj, _SHOWN, "")
 
-    # The action
+    # The actions
 
     def get_actions(self, request: HttpRequest) -> Any:
         actions = super().get_actions(request)
-        if self.actions is not None and IS_POPUP_VAR not in request.GET and self._kinds_to_push(request):
-            actions[ACTION] = self.get_action(ACTION)
+        if self.actions is not None and IS_POPUP_VAR not in request.GET:
+            actions |= SiteActions(self).allowed(request)
         return actions
-
-    @admin.action(description=gettext_lazy("Send to Blueshift now"))
-    def push_to_blueshift(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        kinds = self._kinds_to_push(request)
-        if not kinds:
-            raise PermissionDenied
-        with telling_errors(request):
-            runs = services.push_objects(
-                bare(queryset), requested_by=request.user, trigger=SyncRun.Trigger.ADMIN, models=kinds
-            )
-            for run in runs:
-                note_in_history(request, run, f"{_('Send to Blueshift now')}: {self.opts.verbose_name_plural}")
-            tell_sending(request, runs)
 
     # Who may do what
 
-    def _kinds(self) -> list[MirrorModel]:
-        """The rows of the mirror that this model's objects can have."""
-        return [kind for kind in KINDS if is_mirrored_as(kind, self.model)]
-
     def _kinds_to_view(self, request: HttpRequest) -> list[MirrorModel]:
-        return [kind for kind in self._kinds() if may_view(request, kind)]
-
-    def _kinds_to_push(self, request: HttpRequest) -> list[MirrorModel]:
-        return [kind for kind in self._kinds() if request.user.has_perm(PUSH_PERMISSIONS[KINDS[kind]])]
+        return [kind for kind in kinds_of(self.model) if may_view(request, kind)]
 
     def _shows_panel(self, request: HttpRequest, obj: Any) -> bool:
         return obj is not None and bool(self._kinds_to_view(request))
@@ -227,7 +203,8 @@ def _facts(obj: Model, row: Any) -> list[Fact]:
 
 def _why_no_row(obj: Model) -> str:
     if is_mirrored_as(Customer, type(obj)):
-        return _("Not mirrored: no save has told of this object yet. “Send to Blueshift now” captures it.")
+        text = _("Not mirrored: no save has told of this object yet. “%(action)s” captures it.")
+        return text % {"action": RecordActions.push.short_description}
     return _("On no list.")
 
 

@@ -17,7 +17,9 @@ from .. import services
 from ..conf import app_settings
 from ..delivery.standstill import Standstill, current_standstill
 from ..exceptions import BlueshiftSyncError
+from ..models import ApiCall
 from .changelists import ModelAdmin
+from .history import note_in_history
 
 SENDING_PERMISSIONS = (
     "blueshift_sync.push_customer",
@@ -85,5 +87,6 @@ class KeyCheckAdmin(ModelAdmin):
             messages.error(request, str(error))
         else:
             messages.success(request, _("Blueshift takes the key. Sending goes on."))
+        note_in_history(request, ApiCall, _("Check the key now"))
         page = "overview" if "from_overview" in request.POST else "apicall"
         return HttpResponseRedirect(reverse(f"admin:blueshift_sync_{page}_changelist"))

@@ -19,6 +19,7 @@ from ..delivery.parking import why_waiting
 from ..delivery.workers import workers
 from ..exceptions import RedisUnavailable
 from ..models import ListMembership, SyncState
+from .explanations import in_words
 from .standstill import why_nothing_is_sent
 
 State = SyncState.State
@@ -42,9 +43,9 @@ def why_is_it_waiting(record: Any) -> list[str]:
 def _why_pending(record: Any) -> Iterator[str]:
     waits_for = why_waiting(record) if isinstance(record, ListMembership) else None
     if waits_for is not None:
-        yield waits_for[1]
+        yield in_words(*waits_for)
     elif record.due_at is None:
-        yield str(record.error_message) or _("It waits for something else; the sweep looks every 15 seconds.")
+        yield _said(record) or _("It waits for something else; the sweep looks every 15 seconds.")
     else:
         yield _when_due(record, record.due_at)
     if record.batch_limit == 1:
@@ -69,12 +70,17 @@ def _when_due(record: Any, due_at: datetime) -> str:
         )
         return text % {
             "count": record.attempts,
-            "message": record.error_message or _("No reason is known."),
+            "message": _said(record) or _("No reason is known."),
             "time": _duration(seconds, due_at),
             "moment": _moment(due_at),
         }
     text = _("It is due in %(time)s: a change waits a little for others that may follow (DEBOUNCE_SECONDS).")
     return text % {"time": _duration(seconds, due_at)}
+
+
+def _said(record: Any) -> str:
+    """What is wrong with it, as far as it says so."""
+    return in_words(record.error_code, str(record.error_message))
 
 
 def _duration(seconds: int, until: datetime) -> str:
@@ -112,11 +118,11 @@ def _why_failed(record: Any) -> Iterator[str]:
             yield _("Its run was cancelled before this was sent.")
         yield _("It is sent with its next change, or when somebody sends it.")
     elif record.error_code in SyncState.UNSENDABLE_CODES:
-        yield str(record.error_message)
+        yield _said(record)
         yield _("It can't be sent as it is: it is tried again once that has changed on the site.")
     else:
         # Blueshift's code is often the field that its message is about.
-        said = ": ".join(part for part in (record.error_code, record.error_message) if part)
+        said = ": ".join(part for part in (record.error_code, _said(record)) if part)
         yield said or _("Blueshift refused it.")
         yield _("It is tried again with its next change, or when somebody sends it.")
 
