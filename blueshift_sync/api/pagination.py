@@ -11,13 +11,13 @@ from typing import Any
 from django.core import signing
 from django.db.models import F, Field, Q, QuerySet
 from django.db.models.expressions import OrderBy
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
-from .filters import texts_of
+from .filters import TEXT_PATTERN, texts_of
 
 
 class Ordering:
@@ -98,12 +98,10 @@ class KeysetPagination(BasePagination):
     def _after(self, cursor: str, ordering: Ordering) -> Q:
         try:
             text, value, pk = signing.loads(cursor, salt=_salt(ordering))
-        except signing.BadSignature:
+        except (signing.BadSignature, ValueError):
             text = None
         if text != ordering.text:
-            raise ValidationError(
-                {"cursor": ["This cursor is of another list or another ordering. Follow `next`, or leave it out."]}
-            )
+            raise NotFound({"cursor": ["There is no such page of this list in this ordering. Follow `next`."]})
         return ordering.after(value, pk)
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
@@ -112,9 +110,8 @@ class KeysetPagination(BasePagination):
             "required": ["next", "results"],
             "properties": {
                 "next": {
-                    "type": "string",
+                    "type": ["string", "null"],
                     "format": "uri",
-                    "nullable": True,
                     "description": "The address of the next page; null on the last one.",
                 },
                 "results": schema,
@@ -131,9 +128,17 @@ class KeysetPagination(BasePagination):
                 "maximum": self.max_page_size,
                 "default": self.page_size,
             },
-            "cursor": {"type": "string", "description": "Where the page starts, as `next` has it."},
+            "cursor": {"type": "string", "minLength": 1, "pattern": TEXT_PATTERN},
         }
-        return [{"name": name, "in": "query", "required": False, "schema": schema} for name, schema in schemas.items()]
+        meanings = {
+            "ordering": "By what the rows are ordered; with - before it, downwards.",
+            "page_size": "Rows on a page.",
+            "cursor": "Where the page starts. Don't make it up: follow `next`.",
+        }
+        return [
+            {"name": name, "in": "query", "required": False, "description": meanings[name], "schema": schema}
+            for name, schema in schemas.items()
+        ]
 
 
 def _salt(ordering: Ordering) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.auth import get_permission_codename
@@ -10,12 +11,36 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-BODY_PERMISSION = "blueshift_sync.view_apicall_body"
+from ..delivery.runs import models_of
+from ..models import CustomerRemoval, SyncRun
+from ..permissions import DECIDE_ON_REMOVALS, PUSH_PERMISSIONS
+
+ADD_LIST = "blueshift_sync.add_customerlist"
+
+
+def permissions_to_send(run: SyncRun) -> list[str]:
+    """What it takes to send what the run sends, or not to."""
+    removes = CustomerRemoval.objects.filter(run=run).exists()
+    return [PUSH_PERMISSIONS[models_of(run)[0]], *([DECIDE_ON_REMOVALS] if removes else [])]
+
+
+def require(user: Any, permissions: Iterable[str]) -> None:
+    """Raises PermissionDenied that names the first permission that the user lacks."""
+    for permission in permissions:
+        if not user.has_perm(permission):
+            raise PermissionDenied(f"Your user needs the permission {permission} for this.")
 
 
 def view_permission(model: type[Model]) -> str:
     """The full name of the permission to view rows of `model`, as `User.has_perm` takes it."""
     return f"{model._meta.app_label}.{get_permission_codename('view', model._meta)}"
+
+
+def require_to_see(user: Any, models: Iterable[type[Model]]) -> None:
+    """Raises PermissionDenied unless the user may view or, which is more, change rows of all of these models."""
+    for model in models:
+        if not user.has_perm(f"{model._meta.app_label}.{get_permission_codename('change', model._meta)}"):
+            require(user, [view_permission(model)])
 
 
 class HasPermissions(BasePermission):
@@ -28,7 +53,5 @@ class HasPermissions(BasePermission):
         user = request.user
         if user is None or not (user.is_authenticated and user.is_active):
             return False
-        for permission in view.permissions_needed():
-            if not user.has_perm(permission):
-                raise PermissionDenied(f"Your user needs the permission {permission} for this.")
+        require(user, view.permissions_needed())
         return True

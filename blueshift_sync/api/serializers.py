@@ -7,10 +7,18 @@ from typing import Any, TypeVar
 from django.db import models
 from rest_framework import ISO_8601, serializers
 
+from ..delivery.runs import scope_of_ended
 from ..models import ApiCall, Customer, CustomerList, ListMembership, RecordResult, SyncRun
-from .permissions import BODY_PERMISSION
+from ..permissions import READ_BODIES
 
 Row = TypeVar("Row", bound=models.Model)
+
+
+BODIES_HIDDEN = f"Your user needs the permission {READ_BODIES} to read request and response bodies."
+
+
+def may_read_bodies(user: Any) -> bool:
+    return bool(user.has_perm(READ_BODIES))
 
 
 class IsoDateTimeField(serializers.DateTimeField):
@@ -47,6 +55,8 @@ STATE_FIELDS = (
 
 
 class CustomerSerializer(RowSerializer[Customer]):
+    """A customer as Blueshift should have it, and how far that is."""
+
     class Meta:
         model = Customer
         fields = (
@@ -65,6 +75,11 @@ class CustomerSerializer(RowSerializer[Customer]):
 
 
 class ListSerializer(RowSerializer[CustomerList]):
+    """A customer list. `identifier_key` is empty until the list was read, `mode` where the setting decides."""
+
+    identifier_key = serializers.ChoiceField(CustomerList.IdentifierKey.choices, allow_blank=True, read_only=True)
+    mode = serializers.ChoiceField(CustomerList.Mode.choices, allow_blank=True, read_only=True)
+
     class Meta:
         model = CustomerList
         fields = (
@@ -73,9 +88,14 @@ class ListSerializer(RowSerializer[CustomerList]):
             "name",
             "description",
             "identifier_key",
+            "source",
             "status",
             "mode",
+            "is_ready",
+            "stopped_at",
             "user_count",
+            "wanted_count",
+            "known_count",
             "read_at",
             "error_code",
             "error_message",
@@ -85,6 +105,8 @@ class ListSerializer(RowSerializer[CustomerList]):
 
 
 class MembershipSerializer(RowSerializer[ListMembership]):
+    """Whether a customer should be on a list, and is known to be."""
+
     class Meta:
         model = ListMembership
         fields = (
@@ -94,6 +116,7 @@ class MembershipSerializer(RowSerializer[ListMembership]):
             "is_member",
             "synced_is_member",
             "synced_identifier",
+            "synced_asynchronously",
             *SOURCE_FIELDS,
             *STATE_FIELDS,
         )
@@ -101,7 +124,10 @@ class MembershipSerializer(RowSerializer[ListMembership]):
 
 
 class RunSerializer(RowSerializer[SyncRun]):
-    requested_by_name = serializers.StringRelatedField[Any](source="requested_by")
+    """What was asked for, by whom, and how far it is. It has ended once `finished_at` is set."""
+
+    requested_by_name = serializers.StringRelatedField[Any](source="requested_by", allow_null=True)
+    scope = serializers.SerializerMethodField()
 
     class Meta:
         model = SyncRun
@@ -117,16 +143,21 @@ class RunSerializer(RowSerializer[SyncRun]):
             "total",
             "accepted",
             "rejected",
+            "unknown",
             "unchanged",
             "calls_made",
             "error",
             "created_at",
             "started_at",
             "heartbeat_at",
+            "closed_at",
             "cancel_requested_at",
             "finished_at",
         )
         read_only_fields = fields
+
+    def get_scope(self, run: SyncRun) -> dict[str, Any]:
+        return scope_of_ended(run)
 
 
 class CallSerializer(RowSerializer[ApiCall]):
@@ -165,6 +196,8 @@ class CallDetailSerializer(CallSerializer):
 
     BODIES = ("request_body", "response_body")
 
+    request_body = serializers.CharField(allow_null=True, read_only=True)
+    response_body = serializers.CharField(allow_null=True, read_only=True)
     bodies_note = serializers.SerializerMethodField()
 
     class Meta(CallSerializer.Meta):
@@ -181,7 +214,7 @@ class CallDetailSerializer(CallSerializer):
 
     def get_bodies_note(self, call: ApiCall) -> str | None:
         if not self._may_read_bodies():
-            return f"Your user needs the permission {BODY_PERMISSION} to read request and response bodies."
+            return BODIES_HIDDEN
         if call.bodies_emptied_at:
             return "The bodies were emptied: they are kept for BODY_RETENTION_DAYS only."
         return None
@@ -193,10 +226,12 @@ class CallDetailSerializer(CallSerializer):
         return shown
 
     def _may_read_bodies(self) -> bool:
-        return bool(self.context["request"].user.has_perm(BODY_PERMISSION))
+        return may_read_bodies(self.context["request"].user)
 
 
 class ResultSerializer(RowSerializer[RecordResult]):
+    """What became of one record in one call."""
+
     class Meta:
         model = RecordResult
         fields = (
