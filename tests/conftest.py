@@ -21,7 +21,7 @@ from project.embedded_redis import EmbeddedRedis
 from tests.processes import kill_with_children
 
 ROOT = Path(__file__).parent.parent
-pytest_plugins = ["pytester", "tests.no_skips"]
+pytest_plugins = ["pytester", "tests.no_skips", "tests.log_scan"]
 
 _processes = ExitStack()
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import itertools
 import uuid
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
 
+from blueshift_sync.delivery.policy import LIST_TROUBLES
 from blueshift_sync.models import (
     ApiCall,
     Customer,
     CustomerList,
     CustomerRemoval,
+    ListImport,
+    ListImportMatch,
     ListMembership,
     RecordResult,
     SyncRun,
@@ -43,7 +47,21 @@ def make_list(**fields: Any) -> CustomerList:
         "name": f"List {number}",
         "identifier_key": CustomerList.IdentifierKey.EMAIL,
     }
-    return CustomerList.objects.create(**{**defaults, **fields})
+    return CustomerList.objects.create(**_as_read({**defaults, **fields}))
+
+
+def _as_read(fields: dict[str, Any]) -> dict[str, Any]:
+    """A list with a number and an identifier has been read, unless it is said not to be ready; others wait for that."""
+    status = fields.get("status", CustomerList.Status.ACTIVE)
+    if status != CustomerList.Status.ACTIVE:
+        code, message = LIST_TROUBLES[status]
+        stopped = {"stopped_at": timezone.now(), "error_code": code, "error_message": message, "read_due_at": None}
+        return {**stopped, **fields}
+    is_ready = fields.get("is_ready", bool(fields["list_id"] and fields["identifier_key"]))
+    if not is_ready:
+        return fields
+    read = {"is_ready": True, "source": fields["identifier_key"], "read_at": timezone.now(), "read_due_at": None}
+    return {**read, **fields}
 
 
 def make_membership(**fields: Any) -> ListMembership:
@@ -51,6 +69,23 @@ def make_membership(**fields: Any) -> ListMembership:
     customer_list = fields.pop("customer_list", None) or make_list()
     customer = fields.pop("customer", None) or make_customer()
     return ListMembership.objects.create(customer_list=customer_list, customer=customer, **_with_claim(fields))
+
+
+def make_import(*customers: Customer, problems: Sequence[tuple[int, str, str]] = (), **fields: Any) -> ListImport:
+    """A file that waits for somebody's yes, with a line for each of these customers. Makes its list too, unless given.
+
+    `problems` are lines that mean nobody, as `ListImportPart` has them.
+    """
+    fields.setdefault("customer_list", fields.get("customer_list") or make_list())
+    counts = {"lines": len(customers) + len(problems), "matched": len(customers), "customers": len(customers)}
+    for code in ("unknown", "repeated"):
+        counts[code] = sum(problem == code for _number, _identifier, problem in problems)
+    counts["bad"] = len(problems) - counts["unknown"] - counts["repeated"]
+    defaults = {"identifier_key": "email", "filename": "people.csv", "state": ListImport.State.READY, **counts}
+    row = ListImport.objects.create(**{**defaults, "parts_read": 1, "parts_matched": 1, **fields})
+    row.parts.create(number=0, problems=[list(line) for line in problems], problem_count=len(problems))
+    ListImportMatch.objects.bulk_create(ListImportMatch(list_import=row, customer=customer) for customer in customers)
+    return row
 
 
 def make_removal(**fields: Any) -> CustomerRemoval:

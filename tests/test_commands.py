@@ -10,9 +10,11 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from blueshift_sync import services
+from blueshift_sync.delivery.workers import workers
 from blueshift_sync.models import ApiCall, Customer, ListMembership
 from project.shop import models as shop
 from tests.factories import make_customer
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -41,6 +43,67 @@ def test_ping_names_the_setting_that_forbids_it(settings: Any, key: str, value: 
 def test_ping_tells_that_nobody_answers(settings: Any) -> None:
     with pytest.raises(CommandError, match=r"Nothing was sent\."):
         call_command("blueshift_ping")
+
+
+class TestPush:
+    def push(self, *options: str) -> str:
+        out = StringIO()
+        call_command("blueshift_push", *options, stdout=out)
+        return out.getvalue()
+
+    def sent(self) -> set[int]:
+        return set(Customer.objects.filter(run__trigger__in=["COMMAND", "RETRY"]).values_list("pk", flat=True))
+
+    @pytest.fixture
+    def customers(self) -> dict[str, Customer]:
+        failed = {"state": "FAILED", "error_code": "email", "due_at": None, "waiting_since": None}
+        done = {"due_at": None, "waiting_since": None}
+        return {
+            "waiting": make_customer(),
+            "failed": make_customer(**failed),
+            "in step": make_customer(state="SYNCED", **done),
+            "excluded": make_customer(state="EXCLUDED", error_code="excluded", **done),
+        }
+
+    @pytest.mark.parametrize(
+        ("options", "names"),
+        [([], {"waiting", "failed"}), (["--failed"], {"failed"}), (["--all"], {"waiting", "failed", "in step"})],
+    )
+    def test_it_sends_what_it_is_asked_for(
+        self, customers: dict[str, Customer], options: list[str], names: set[str]
+    ) -> None:
+        said = self.push(*options)
+        assert self.sent() == {customers[name].pk for name in names}
+        assert f"sends {len(names)} customers." in said
+        assert "sends 0 list memberships." in said
+        assert len(django_rq.get_queue("default")) == 1
+
+    def test_failed_and_all_exclude_each_other(self) -> None:
+        with pytest.raises(CommandError, match="not allowed with"):
+            self.push("--failed", "--all")
+
+    def test_it_waits_for_nothing_where_nobody_sends(self, customers: dict[str, Customer], settings: Any) -> None:
+        with pytest.raises(CommandError, match="No worker is running for the queue 'default'"):
+            self.push("--wait")
+        settings.BLUESHIFT_SYNC = {**settings.BLUESHIFT_SYNC, "ENABLED": False}
+        with pytest.raises(CommandError, match="ENABLED"):
+            self.push("--wait")
+        assert not self.sent()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_push_waits_for_a_real_worker_and_says_what_became_of_it(simulator: Any, start_worker: Any) -> None:
+    good = make_customer()
+    start_worker()
+    wait_until(lambda: workers().alive == 1)
+    out = StringIO()
+    call_command("blueshift_push", "--all", "--wait", stdout=out)
+    assert "succeeded: 1 of 1 customers accepted." in out.getvalue()
+    good.refresh_from_db()
+    assert good.state == "SYNCED"
+    make_customer(email="ada@" + "x" * 200 + ".example.com")
+    with pytest.raises(CommandError, match="Not all were sent"):
+        call_command("blueshift_push", "--wait", stdout=out)
 
 
 def test_the_sweep_wakes_a_worker() -> None:

@@ -15,13 +15,18 @@ PACKAGE = ROOT / "blueshift_sync"
 #: The parts that may import each other's, the highest first.
 LAYERS = [
     {"admin", "api", "management", "tasks", "cron"},
+    {"metrics", "health_check", "permissions"},
     {"services"},
     {"sources"},
     {"delivery"},
     {"models", "client"},
 ]
-MODULES = {"__init__", "apps", "conf", "checks", "exceptions", "services", "signals", "tasks", "cron"}
-FOLDERS = {"client", "models", "sources", "delivery", "admin", "api", "management", "migrations", "testing"}
+MODULES = {"__init__", "apps", "conf", "checks", "exceptions", "signals", "tasks", "cron"} | {
+    "metrics",
+    "health_check",
+    "permissions",
+}
+FOLDERS = {"client", "models", "sources", "delivery", "services", "admin", "api", "management", "migrations", "testing"}
 DATA = {"templates", "static", "locale"}
 
 

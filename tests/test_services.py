@@ -16,7 +16,7 @@ from blueshift_sync.delivery import push as push_module
 from blueshift_sync.delivery.drain import drain
 from blueshift_sync.delivery.sweep import sweep
 from blueshift_sync.exceptions import BlueshiftSyncError
-from blueshift_sync.models import ApiCall, Customer, ListMembership, SyncRun
+from blueshift_sync.models import ApiCall, Customer, CustomerList, ListMembership, SyncRun
 from tests.factories import make_call, make_customer, make_list, make_membership, make_result, make_run
 
 pytestmark = pytest.mark.django_db
@@ -53,6 +53,26 @@ def test_push_takes_many_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     run = services.push(Customer.objects.all())
     assert run.total == 25
     assert Customer.objects.filter(state="PENDING", run=run).count() == 25
+
+
+@pytest.mark.parametrize("change", [services.add_to_list, services.remove_from_list])
+def test_only_customers_go_on_a_list(change: Any) -> None:
+    """The key of another object would be taken for that of a customer."""
+    news, customer = make_list(), make_customer()
+    user = get_user_model().objects.create_user("somebody", pk=customer.pk)
+    for objects in ([user], [customer, user], get_user_model().objects.all()):
+        with pytest.raises(BlueshiftSyncError, match=r"not User objects.*hand over an ObjectSelection"):
+            change(news, objects)
+    assert not ListMembership.objects.exists()
+    assert not SyncRun.objects.exists()
+
+
+def test_nobody_goes_on_a_list_that_was_deleted() -> None:
+    gone, customer = make_list(), make_customer()
+    CustomerList.objects.all().delete()
+    with pytest.raises(BlueshiftSyncError, match="The customer list was deleted on this site"):
+        services.add_to_list(gone, [customer])
+    assert not SyncRun.objects.exists()
 
 
 def test_an_empty_push_of_a_queryset_ends_at_once() -> None:

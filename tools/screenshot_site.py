@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from typing import Any
 
 import django_rq
@@ -20,9 +21,10 @@ from django.test import Client
 from django.urls import reverse
 from django.utils.text import slugify
 
+from blueshift_sync import services
 from blueshift_sync.delivery.drain import drain
 from blueshift_sync.delivery.figures import keep_figures
-from blueshift_sync.models import ApiCall, Customer, SyncRun
+from blueshift_sync.models import ApiCall, Customer, CustomerList, SyncRun
 from project.shop.filling import fill_shop
 
 #: As many as fit into one call; one of them is such that Blueshift rejects it.
@@ -35,9 +37,18 @@ def send_shop() -> None:
     call_command("migrate", verbosity=0)
     fill_shop(CUSTOMERS)
     drain()
+    upload_file()
     # As if a worker and the timer were running, for the overview looks for both.
     django_rq.get_worker("default").register_birth()
     keep_figures()
+
+
+def upload_file() -> None:
+    """A file for one of the lists that waits for somebody's yes: most of the customers, and lines that mean nobody."""
+    identifiers = Customer.objects.exclude(email="").values_list("email", flat=True)
+    lines = ["email", *identifiers.order_by("pk"), "ann@example.com", identifiers[0], "somebody"]
+    news = CustomerList.objects.get(name="Weekly letter")
+    services.prepare_import(news, BytesIO("\n".join(lines).encode()), filename="winners-of-november.csv")
 
 
 def paths() -> dict[str, str]:
@@ -54,6 +65,8 @@ def paths() -> dict[str, str]:
         found[slugify(model._meta.verbose_name_plural)] = reverse(f"{view}_changelist")
         if row := telling_row(model):
             found[name] = reverse(f"{view}_change", args=[row.pk])
+    news = CustomerList.objects.get(name="Weekly letter")
+    found["upload-a-file"] = reverse("admin:blueshift_sync_customerlist_import", args=[news.pk])
     return found
 
 

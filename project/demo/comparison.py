@@ -13,6 +13,7 @@ from typing import Any
 import requests
 
 from blueshift_sync.models import Customer as MirroredCustomer
+from blueshift_sync.models import CustomerList, ListMembership
 from project.shop.models import Customer, Newsletter
 
 # The e-mail's limit is documented on the bulk customers page, which gives none for the names; the simulator has both.
@@ -26,7 +27,8 @@ OWN_FIELDS = {"uuid", "created_at", "updated_at"}
 class Account:
     """What a simulated Blueshift holds: customers as they were sent, and lists by their number.
 
-    A list has a `source` ("email" or "customer_id") and `members`, each as the source says.
+    A list has a `source` ("email" or "customer_id") and `members`, each as the source says; a `status` other than
+    "active" says that it takes none.
     """
 
     customers: list[dict[str, Any]]
@@ -119,6 +121,9 @@ def _list_differences(newsletter: Newsletter, held: dict[str, Any] | None) -> It
     if held is None:
         yield f"Blueshift has no list {list_id} ({newsletter.name})."
         return
+    if held.get("status", "active") != "active":
+        yield from _stopped_list_differences(newsletter, held["members"])
+        return
     signups = newsletter.signups.filter(confirmed=True).select_related("customer")
     members = [signup.customer for signup in signups if should_be_held(signup.customer)]
     identifiers = [customer.email if held["source"] == "email" else customer.customer_number for customer in members]
@@ -129,6 +134,21 @@ def _list_differences(newsletter: Newsletter, held: dict[str, Any] | None) -> It
         yield f"{identifier} is not on the list {list_id} ({newsletter.name})."
     for identifier in (found - expected).elements():
         yield f"{identifier} is on the list {list_id} ({newsletter.name}) and should not be."
+
+
+def _stopped_list_differences(newsletter: Newsletter, members: list[str]) -> Iterator[str]:
+    """Of a list that takes no members the mirror must say so, and everybody who should be on it waits."""
+    list_id = newsletter.blueshift_list_id
+    for identifier in members:
+        yield f"{identifier} is on the list {list_id} ({newsletter.name}), which takes no members."
+    row = CustomerList.objects.filter(list_id=list_id).first()
+    if row is None or not row.has_stopped or not row.error_message:
+        yield f"The list {list_id} ({newsletter.name}) takes no members, but the mirror doesn't say so."
+        return
+    wanted = newsletter.signups.filter(confirmed=True).count()
+    waiting = row.memberships.filter(state=ListMembership.State.PENDING, is_member=True, due_at=None).count()
+    if waiting != wanted:
+        yield f"{waiting} memberships wait for the list {list_id} ({newsletter.name}); it should be {wanted}."
 
 
 def _mirror_differences(shop: list[Customer]) -> Iterator[str]:

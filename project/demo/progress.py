@@ -18,6 +18,8 @@ State = SyncState.State
 ON_THE_WAY = Q(state__in=[State.PENDING, State.SENDING])
 # A membership of a customer who can't be sent waits, and says so; nothing more will come of it by itself.
 CUSTOMER_IS_OUT = Q(customer__state__in=[State.FAILED, State.EXCLUDED])
+# So does one of a list that has stopped, until somebody has the list tried again.
+LIST_HAS_STOPPED = Q(customer_list__stopped_at__isnull=False, due_at=None)
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Tally:
 def take_tally() -> Tally:
     customers = Customer.objects.aggregate(total=Count("pk"), open=Count("pk", filter=ON_THE_WAY))
     memberships = ListMembership.objects.aggregate(
-        total=Count("pk"), open=Count("pk", filter=ON_THE_WAY & ~CUSTOMER_IS_OUT)
+        total=Count("pk"), open=Count("pk", filter=ON_THE_WAY & ~CUSTOMER_IS_OUT & ~LIST_HAS_STOPPED)
     )
     total = customers["total"] + memberships["total"]
     return Tally(total, total - customers["open"] - memberships["open"])

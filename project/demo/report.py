@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from django.db.models import Count, Min, QuerySet
 from django.urls import reverse
 
-from blueshift_sync.models import ApiCall, Customer, ListMembership, SyncState
+from blueshift_sync.models import ApiCall, Customer, CustomerList, ListMembership, SyncState
 
 State = SyncState.State
 
@@ -35,6 +35,13 @@ def rejections() -> Iterator[str]:
         yield f"  {reason['customers']:>4} × {reason['error_code']}, for example {example}: {example.error_message}"
 
 
+def stopped_lists() -> Iterator[str]:
+    """The lists that Blueshift refuses as a whole: a line each, with how many wait for it and why."""
+    for row in CustomerList.objects.exclude(stopped_at=None).order_by("list_id"):
+        waiting = row.memberships.filter(state=State.PENDING).count()
+        yield f"  {row}: {waiting:,} memberships wait. {row.error_message}"
+
+
 def addresses(site: str) -> Iterator[str]:
     """Where to look, with the whole address, so that a terminal makes links of them."""
     customers = reverse("admin:blueshift_sync_customer_changelist")
@@ -55,7 +62,7 @@ def _counts(records: QuerySet[Customer] | QuerySet[ListMembership]) -> str:
         State.SYNCED: "accepted",
         State.FAILED: "rejected",
         State.EXCLUDED: "excluded",
-        State.PENDING: "waiting because their customer is not in Blueshift",
+        State.PENDING: "waiting for their customer or their list",
         State.SENDING: "being sent",
     }
     counted = dict(records.order_by().values_list("state").annotate(Count("pk")))

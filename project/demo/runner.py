@@ -44,6 +44,8 @@ def run(options: argparse.Namespace, var: Path) -> int:
         print("\n".join(report.totals()))
         print("Rejected, and why:")
         print("\n".join(report.rejections()) or "  nobody")
+        print("Lists that have stopped, and why (the others go on):")
+        print("\n".join(report.stopped_lists()) or "  none")
         if options.once:
             return judge(site)
         serve(services, site, var)

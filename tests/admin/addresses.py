@@ -14,7 +14,7 @@ def addresses(client: Client, rows: Rows) -> dict[str, str]:
     found = {str(view): view.address(rows, client) for view in VIEWS}
     for address in crawl(client):
         view, parameters = view_at(address), parameters_of(address)
-        if view is not None and not view.parameters and parameters:
+        if view in VIEWS and not view.parameters and parameters:
             found.setdefault(f"{view}?{'&'.join(sorted(parameters))}", address)
     for model in MODELS:
         if admin.site.get_model_admin(model).search_fields:

@@ -19,6 +19,8 @@ from django.http import HttpRequest
 from django.test import Client
 from django.urls import Resolver404, URLPattern, URLResolver, get_resolver, resolve
 
+from blueshift_sync.admin import BlueshiftAdminMixin
+
 from .pages import action, list_url
 
 PACKAGE = "blueshift_sync"
@@ -88,7 +90,9 @@ def _views(resolver: URLResolver, route: str) -> Iterator[View]:
 
 
 def _is_ours(route: str, callback: Callable[..., Any]) -> bool:
-    """In the app's part of the admin, or a view of ours in another app's part."""
+    """In the app's part of the admin, or a view of ours in another app's part; not what the mixin only adds to."""
+    if isinstance(getattr(callback, "model_admin", None), BlueshiftAdminMixin):
+        return False
     return route.startswith(f"/admin/{PACKAGE}/") or callback.__module__.startswith(f"{PACKAGE}.admin")
 
 
@@ -127,13 +131,25 @@ def _actions() -> Iterator[Action]:
 ACTIONS = list(_actions())
 
 
+def _of_the_site() -> Iterator[View]:
+    """The lists and the objects' pages of the site's own admin that the app adds to."""
+    for model, model_admin in admin.site._registry.items():
+        if isinstance(model_admin, BlueshiftAdminMixin):
+            route = list_url(model)
+            yield View(route, model_admin.changelist_view)
+            yield View(f"{route}<path:object_id>/change/", model_admin.change_view)
+
+
+SITES_VIEWS = list(_of_the_site())
+
+
 def view_at(address: str) -> View | None:
-    """The app's view at this address, if it is one."""
+    """The view at this address, if it is the app's or one of the site's that it adds to."""
     try:
         match = resolve(urlsplit(address).path)
     except Resolver404:
         return None
-    return next((view for view in VIEWS if view.route == f"/{match.route}"), None)
+    return next((view for view in [*VIEWS, *SITES_VIEWS] if view.route == f"/{match.route}"), None)
 
 
 # What is on the pages

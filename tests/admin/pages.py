@@ -17,12 +17,23 @@ from blueshift_sync.models import (
     Customer,
     CustomerList,
     CustomerRemoval,
+    ListImport,
     ListMembership,
     RecordResult,
     SyncRun,
 )
 
-MODELS = [Customer, CustomerList, ListMembership, SyncRun, ApiCall, RecordResult, AttributeType, CustomerRemoval]
+MODELS = [
+    Customer,
+    CustomerList,
+    ListMembership,
+    SyncRun,
+    ApiCall,
+    RecordResult,
+    AttributeType,
+    CustomerRemoval,
+    ListImport,
+]
 AUDIT = [SyncRun, ApiCall, RecordResult, CustomerRemoval]
 
 

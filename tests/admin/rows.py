@@ -14,6 +14,7 @@ from blueshift_sync.models import (
     Customer,
     CustomerList,
     CustomerRemoval,
+    ListImport,
     ListMembership,
     RecordResult,
     SyncRun,
@@ -25,6 +26,7 @@ from project.shop.models import Newsletter, NewsletterSignup
 from tests.factories import (
     make_call,
     make_customer,
+    make_import,
     make_list,
     make_membership,
     make_removal,
@@ -51,9 +53,14 @@ def make_one_of_each(**fields: dict[str, Any]) -> dict[type[Model], Model]:
     )
     removal = make_removal(**{"customer": customer, "run": run, **fields.get("customerremoval", {})})
     make_customer(state=SyncState.State.FAILED, error_code="x", error_message="No.", run=run)
+    problems = [(2, "nobody@example.com", "unknown")]
+    list_import = make_import(
+        make_customer(), problems=problems, **{"customer_list": customer_list, **fields.get("listimport", {})}
+    )
     return {
         **make_one_of_each_of_the_shop(),
         CustomerRemoval: removal,
+        ListImport: list_import,
         AttributeType: attribute_type,
         SyncRun: run,
         Customer: customer,
@@ -85,6 +92,9 @@ def make_many_more(rows: Mapping[type[Model], Model], sets: int) -> None:
             make_run(
                 state=state, retry_of=run, requested_by=User.objects.create(username=f"user {User.objects.count()}")
             )
+        for import_state in ListImport.State:
+            problems = [(number, f"nobody{number}@example.com", "unknown") for number in range(2, 60)]
+            make_import(make_customer(), problems=problems, customer_list=customer_list, state=import_state, run=run)
         AttributeType.objects.create(name=f"more-{AttributeType.objects.count()}", json_type="text")
 
 

@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from blueshift_sync import services
+from blueshift_sync.delivery.runs import finish_runs
 from blueshift_sync.exceptions import BlueshiftSyncError
 from blueshift_sync.models import ApiCall, Customer, ListMembership, SyncRun
 from tests.factories import make_call, make_customer, make_membership, make_removal, make_result, make_run
@@ -108,9 +111,18 @@ def test_failed_records_of_runs_are_retried(admin_client: Client) -> None:
     runs = [make_run(rejected=1), make_run(kind=SyncRun.Kind.LISTS, rejected=1)]
     make_customer(run=runs[0], state=State.FAILED)
     make_membership(run=runs[1], state=State.FAILED)
-    response = act(admin_client, SyncRun, "retry", *runs)
+    assert "less than a minute" in text_of(act(admin_client, SyncRun, "retry", *runs))
+    response = act(admin_client, SyncRun, "retry", *runs, confirmed=1)
     assert "Sending 2 records:" in text_of(response)
-    assert [run.retries.get().total for run in runs] == [1, 1]
+    new = SyncRun.objects.exclude(pk__in=[run.pk for run in runs])
+    assert set(new.values_list("kind", "total")) == {("CUSTOMERS", 1), ("LISTS", 1)}
+
+
+def test_the_retry_of_one_run_is_linked_to_it(admin_client: Client) -> None:
+    run = make_run(rejected=1)
+    make_customer(run=run, state=State.FAILED)
+    act(admin_client, SyncRun, "retry", run, confirmed=1)
+    assert run.retries.get().total == 1
 
 
 @pytest.mark.parametrize(
@@ -119,8 +131,8 @@ def test_failed_records_of_runs_are_retried(admin_client: Client) -> None:
 def test_who_retried_or_cancelled_a_run_is_in_its_history(
     name: str, label: str, admin_client: Client, admin_user: Any
 ) -> None:
-    run = make_run(rejected=1)
-    act(admin_client, SyncRun, name, run)
+    run = make_run(rejected=1, state="RUNNING")
+    act(admin_client, SyncRun, name, run, _from_page=1)
     entry = LogEntry.objects.get()
     assert (entry.user, entry.get_edited_object(), entry.change_message) == (admin_user, run, label)
 
@@ -143,29 +155,37 @@ def test_a_run_that_was_cancelled_before_is_not_cancelled_again(admin_client: Cl
     assert not LogEntry.objects.exists()
 
 
-def test_one_run_that_cant_be_retried_doesnt_hold_up_the_others(
-    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+def test_any_number_of_runs_is_retried_and_cancelled_with_as_many_queries(admin_client: Client) -> None:
+    """Ending what was cancelled is a worker's work where it takes long."""
+    counts = []
+    for number in (2, 2, 60):
+        SyncRun.objects.all().delete()
+        Customer.objects.all().delete()
+        runs = [make_run(rejected=1) for _ in range(number)]
+        for run in runs:
+            make_customer(run=run, state=State.FAILED)
+        with CaptureQueriesContext(connection) as queries:
+            act(admin_client, SyncRun, "retry", runs[0], select_across=1, confirmed=1)
+        counts.append(len(queries))
+        assert Customer.objects.filter(state=State.PENDING, run=SyncRun.objects.latest("pk")).count() == number
+    assert counts[1] == counts[2]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 600.0])
+def test_all_runs_that_go_on_are_cancelled(
+    seconds: float, admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refused, good = make_run(rejected=1), make_run(rejected=1)
-    make_customer(run=good, state=State.FAILED)
-    retry = services.retry
-
-    def retry_or_refuse(run: SyncRun, **options: Any) -> SyncRun:
-        if run == refused:
-            raise BlueshiftSyncError("This one is still under way.")
-        return retry(run, **options)
-
-    monkeypatch.setattr(services, "retry", retry_or_refuse)
-    text = text_of(act(admin_client, SyncRun, "retry", refused, good))
-    assert "This one is still under way." in text
-    assert "Sending 1 customer:" in text
-
-
-def test_too_many_runs_at_once_are_refused(admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("blueshift_sync.admin.actions.RUNS_AT_ONCE", 2)
-    runs = [make_run(rejected=1) for _ in range(3)]
-    assert "At most 2 runs at once." in text_of(act(admin_client, SyncRun, "retry", *runs))
-    assert SyncRun.objects.count() == 3
+    monkeypatch.setattr("blueshift_sync.delivery.gathering.REQUEST_SECONDS", seconds)
+    runs = [make_run(state="RUNNING") for _ in range(30)]
+    ended = make_run(state="SUCCEEDED")
+    page = text_of(act(admin_client, SyncRun, "cancel", runs[0], select_across=1))
+    assert "Cancel what hasn't been sent: 30 runs" in page
+    page = text_of(act(admin_client, SyncRun, "cancel", runs[0], select_across=1, confirmed=1))
+    assert "Cancelled: 30 runs." in page
+    assert not SyncRun.objects.exclude(pk=ended.pk).filter(cancel_requested_at=None).exists()
+    finish_runs()  # the sweep ends what took too long for a request
+    assert set(SyncRun.objects.exclude(pk=ended.pk).values_list("state", flat=True)) == {"CANCELLED"}
+    assert LogEntry.objects.get().change_message == "Cancel what hasn't been sent: 30 runs"
 
 
 @pytest.mark.parametrize("name", ["push", "resend", "retry"])

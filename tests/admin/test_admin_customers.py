@@ -80,7 +80,7 @@ def test_a_customer_without_its_source_object_is_read_only_and_says_why(admin_cl
     customer = make_customer(source_type="elsewhere.person", state=Customer.State.EXCLUDED)
     page = admin_client.get(page_url(customer))
     assert "Its source object was deleted" in text_of(page)
-    assert "Send to Blueshift now" not in text_of(page)
+    assert "Send now, even if unchanged" not in text_of(page)
     assert admin_client.post(page_url(customer), FORM).status_code == 403
 
 

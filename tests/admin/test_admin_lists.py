@@ -13,6 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from blueshift_sync.admin.changelists import AtLeast, BoundedPaginator
+from blueshift_sync.admin.customers import customers_called
 from blueshift_sync.models import ApiCall, Customer, CustomerList, ListMembership, RecordResult, SyncRun
 from tests.factories import make_call, make_customer, make_list, make_membership, make_result, make_run
 
@@ -95,15 +96,12 @@ def test_no_filter_reads_the_table_for_its_choices(model: type[Model]) -> None:
     assert all(field.choices or field.get_internal_type() == "BooleanField" for field in fields)
 
 
-@pytest.mark.parametrize("model", [Customer, ListMembership])
-def test_a_search_compares_in_ways_that_an_index_serves(model: type[Model], rf: Any) -> None:
-    rows, _ = admin.site.get_model_admin(model).get_search_results(rf.get("/"), model._default_manager.all(), "Jane")
-    comparisons = list(rows.query.where.leaves())
-    assert {comparison.lookup_name for comparison in comparisons} == {"startswith"}
-    columns = [comparison.lhs.target for comparison in comparisons]
-    assert {column.name for column in columns} == {"customer_id", "email_key"}
+def test_a_search_compares_in_ways_that_an_index_serves() -> None:
+    columns, comparisons = zip(*(condition.split("__") for condition in customers_called("Jane")), strict=True)
+    assert columns == ("customer_id", "email_key")
+    assert set(comparisons) == {"startswith"}
     indexes = [*Customer._meta.indexes, *Customer._meta.constraints]
-    assert {column.name for column in columns} <= {next(iter(getattr(index, "fields", [])), "") for index in indexes}
+    assert set(columns) <= {next(iter(getattr(index, "fields", [])), "") for index in indexes}
 
 
 def test_lists_link_to_pages_without_a_query_for_each_record(admin_client: Client) -> None:

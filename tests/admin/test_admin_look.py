@@ -11,7 +11,16 @@ from django.db.models import Model
 from django.test import Client
 
 from blueshift_sync.admin.display import TONES
-from blueshift_sync.models import ApiCall, Customer, CustomerList, ListMembership, RecordResult, SyncRun, SyncState
+from blueshift_sync.models import (
+    ApiCall,
+    Customer,
+    CustomerList,
+    ListImport,
+    ListMembership,
+    RecordResult,
+    SyncRun,
+    SyncState,
+)
 
 from .found import all_pages
 from .pages import MODELS, list_url, page_url
@@ -68,8 +77,9 @@ def test_every_state_has_a_colour() -> None:
         *ApiCall.State,
         *RecordResult.Outcome,
         *CustomerList.Status,
+        *ListImport.State,
     ]
-    assert {state.value for state in states} == TONES.keys()
+    assert {state.value for state in states} | {"STOPPED"} == TONES.keys()
     assert all(f".bsync-{tone} " in stylesheet() for tone in TONES.values())
 
 

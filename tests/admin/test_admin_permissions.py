@@ -182,5 +182,5 @@ def test_a_run_can_only_be_retried_with_the_permission_for_its_kind(login: Login
     client = login("view_syncrun", "push_customer")
     assert client.post(list_url(SyncRun), action("retry", memberships)).status_code == 403
     assert not memberships.retries.exists()
-    assert client.post(list_url(SyncRun), action("retry", customers)).status_code == 302
+    assert client.post(list_url(SyncRun), action("retry", customers, confirmed=1)).status_code == 302
     assert customers.retries.exists()

@@ -43,7 +43,7 @@ def test_what_is_approved_is_sent(admin_client: Client, admin_user: Any) -> None
     chosen, other = make_removal(**WAITING), make_removal(**WAITING)
     page = text_of(act(admin_client, "approve", chosen, confirmed=1))
     run = SyncRun.objects.get()
-    assert "Sending 1 customer:" in page
+    assert "Removing 1 customer from Blueshift:" in page
     assert (run.trigger, run.requested_by, run.total) == ("ADMIN", admin_user, 1)
     chosen.refresh_from_db()
     assert (chosen.run, chosen.decided_by, chosen.error_code) == (run, admin_user, "")
@@ -63,9 +63,9 @@ def test_what_is_cancelled_stays(admin_client: Client, admin_user: Any) -> None:
 
 def test_all_that_the_filter_finds_are_decided_about(admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("blueshift_sync.admin.removals.CustomerRemovalAdmin.list_per_page", 2)
-    forgotten = [make_removal(kind="FORGET", **WAITING) for _ in range(5)]
-    make_removal(**WAITING)
-    query = "?kind__exact=FORGET"
+    forgotten = [make_removal(identifier=f"gone-{number}", **WAITING) for number in range(5)]
+    make_removal(identifier="other", **WAITING)
+    query = "?q=gone"
     asked = act(admin_client, "approve", forgotten[0], query=query, select_across=1)
     assert "5 customers" in text_of(asked)
     form = asked.content.decode()
@@ -78,7 +78,7 @@ def test_all_that_the_filter_finds_are_decided_about(admin_client: Client, monke
 def test_failed_ones_are_retried_without_asking(admin_client: Client) -> None:
     failed = make_removal(state="FAILED", error_code="unprocessable", due_at=None)
     make_removal(state="EXCLUDED", error_code="cancelled", due_at=None)
-    assert "Sending 1 customer:" in text_of(act(admin_client, "retry", *CustomerRemoval.objects.all()))
+    assert "Removing 1 customer from Blueshift:" in text_of(act(admin_client, "retry", *CustomerRemoval.objects.all()))
     failed.refresh_from_db()
     assert (failed.state, failed.run) == ("PENDING", SyncRun.objects.get())
 

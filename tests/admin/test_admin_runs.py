@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from blueshift_sync import services
 from blueshift_sync.models import Customer, ListMembership, SyncRun
-from tests.factories import make_call, make_customer, make_membership, make_run
+from tests.factories import make_call, make_customer, make_list, make_membership, make_run
 
 from .conftest import Login
 from .pages import action, list_url, page_url, text_of
@@ -196,3 +196,36 @@ def test_a_runs_page_takes_no_more_queries_for_more_records(kind: str, admin_cli
 
     queries_with(1)  # the session, the content types
     assert queries_with(12) == queries_with(1)
+
+
+# What was asked for
+
+
+def asked_for(client: Client, run: SyncRun) -> str:
+    page = text_of(client.get(page_url(run)))
+    return page.split("What was asked for", 1)[1]
+
+
+def test_a_run_says_in_words_what_was_asked_for(admin_client: Client) -> None:
+    make_customer(state="FAILED", error_code="x<y")
+    query = "?state__exact=FAILED&error_code__exact=x%3Cy&q=customer"
+    data = action("leave_out", make_customer(), select_across=1, confirmed=1)
+    admin_client.post(list_url(Customer) + query, data)
+    run = SyncRun.objects.get()
+    said = asked_for(admin_client, run)
+    assert "Exclude: don't send any more: customers (state: Failed, error code: X<y)" in said
+    assert "1 row was looked at." in said
+    assert "1 record was changed." in said
+    assert "customer_id" not in said
+
+
+def test_a_run_over_a_list_names_it(admin_client: Client) -> None:
+    news = make_list(name="News")
+    services.add_to_list(news, services.Selection.of([make_customer()], Customer))
+    assert "Add to list…: customers News" in asked_for(admin_client, SyncRun.objects.get()).replace("  ", " ")
+
+
+def test_a_run_of_a_later_version_shows_what_it_says(admin_client: Client) -> None:
+    known = make_run(scope={"do": "new", "rows": [{"model": "gone.model", "where": {}}], "looked_at": 2, "changed": 0})
+    assert "new: gone.model" in asked_for(admin_client, known)
+    assert '"ids"' in asked_for(admin_client, make_run(scope={"ids": [1]}))

@@ -57,7 +57,7 @@ def test_all_that_the_filter_finds_is_asked_for_once_more(admin_client: Client, 
     query = "?state__exact=FAILED&error_code__exact=a%3Cb%3E&q=many"
     response = across(admin_client, Customer, "push", one, query=query)
     page = text_of(response)
-    assert "Send to Blueshift now: 3,000 customers ." in page
+    assert "Send now, even if unchanged: 3,000 customers ." in page
     assert "That is 60 calls or more: about 2 minutes at the limit of 0.5 a second." in page
     for shown in ("state: Failed", "error code: a<b>", "search: many"):
         assert shown in page.replace(" :", ":")
@@ -178,6 +178,87 @@ def test_customers_are_put_on_a_list_that_is_asked_for(admin_client: Client, nam
     assert SyncRun.objects.get().kind == SyncRun.Kind.LISTS
 
 
+def carried() -> tuple[Customer, ListMembership, SyncRun]:
+    """A customer and a membership of another, each carried by a call of one run, and both failed."""
+    run = make_run(total=2, rejected=2)
+    customer, membership = make_customer(state=State.FAILED), make_membership(state=State.FAILED)
+    for record in (customer, membership):
+        record.run = run
+        record.save()
+    make_result(call=make_call(run=run, record_count=1), customer=customer)
+    call = make_call(run=run, record_count=1)
+    make_result(call=call, customer=membership.customer, membership=membership)
+    return customer, membership, run
+
+
+@pytest.mark.parametrize("model", [ApiCall, RecordResult])
+@pytest.mark.parametrize("name", ["resend", "push_changed", "retry_failed"])
+def test_what_calls_carried_is_sent(model: Any, name: str, admin_client: Client) -> None:
+    customer, membership, _ = carried()
+    page = act(admin_client, model, name, *model.objects.all())
+    assert "Sending 2 records:" in text_of(page)
+    for record in (customer, membership):
+        record.refresh_from_db()
+        assert record.state == State.PENDING
+
+
+@pytest.mark.parametrize("model", [ApiCall, RecordResult])
+def test_what_calls_carried_is_excluded_and_included(model: Any, admin_client: Client) -> None:
+    customer, membership, _ = carried()
+    page = text_of(act(admin_client, model, "leave_out", *model.objects.all(), confirmed=1))
+    assert page.count("Excluded: 1, by run") == 2
+    for record in (customer, membership):
+        record.refresh_from_db()
+        assert record.error_code == "excluded_by_operator"
+    act(admin_client, model, "take_in", *model.objects.all())
+    customer.refresh_from_db()
+    assert customer.state == State.PENDING
+
+
+@pytest.mark.parametrize("model", [ApiCall, RecordResult, SyncRun])
+@pytest.mark.parametrize(("name", "is_member"), [("add_to_list", True), ("remove_from_list", False)])
+def test_the_customers_that_calls_carried_are_put_on_a_list(
+    model: Any, name: str, is_member: bool, admin_client: Client
+) -> None:
+    customer, membership, _ = carried()
+    news = make_list(name="News")
+    act(admin_client, model, name, *model.objects.all(), confirmed=1, customer_list=news.pk)
+    found = ListMembership.objects.filter(customer_list=news, is_member=is_member)
+    assert {row.customer for row in found} == {customer, membership.customer}
+
+
+@pytest.mark.parametrize("model", [ApiCall, RecordResult, SyncRun])
+def test_a_preview_shows_what_calls_carried(model: Any, admin_client: Client) -> None:
+    customer, membership, run = carried()
+    page = text_of(act(admin_client, model, "preview", *model.objects.all()))
+    assert str(membership) in page  # it isn't sent, as its customer hasn't been
+    assert customer.customer_id in page
+    assert not ApiCall.objects.exclude(run=run).exists()
+
+
+def test_the_records_of_runs_are_sent_again(admin_client: Client) -> None:
+    customer, _membership, run = carried()
+    page = text_of(act(admin_client, SyncRun, "resend", run))
+    assert "That is 1 call or more" in page
+    assert "Sending 1 customer:" in text_of(act(admin_client, SyncRun, "resend", run, confirmed=1))
+    customer.refresh_from_db()
+    assert customer.run != run
+
+
+def test_what_a_call_carried_takes_the_permissions_for_records(login: Login) -> None:
+    customer, membership, _ = carried()
+    calls = list(ApiCall.objects.all())
+    client = login("view_apicall", "resend_apicall", "push_customer", "change_customer", "view_customer")
+    assert act(client, ApiCall, "add_to_list", *calls).status_code == 403
+    act(client, ApiCall, "leave_out", *calls, confirmed=1)
+    customer.refresh_from_db()
+    membership.refresh_from_db()
+    assert (customer.error_code, membership.error_code) == ("excluded_by_operator", "rejected")
+    page = text_of(act(client, ApiCall, "preview", *calls))
+    assert str(customer) in page
+    assert str(membership) not in page
+
+
 @pytest.mark.parametrize(("name", "is_member"), [("put_on", True), ("take_off", False)])
 def test_memberships_are_changed_where_they_are(admin_client: Client, name: str, is_member: bool) -> None:
     membership = make_membership(is_member=not is_member)
@@ -246,16 +327,16 @@ def test_what_was_done_to_one_is_in_its_own_history(admin_client: Client, admin_
     assert (entry.user, entry.get_edited_object(), entry.change_message) == (
         admin_user,
         customer,
-        "Send to Blueshift now",
+        "Send now, even if unchanged",
     )
-    assert "Send to Blueshift now" in text_of(admin_client.get(page_url(customer, "history")))
+    assert "Send now, even if unchanged" in text_of(admin_client.get(page_url(customer, "history")))
 
 
 @pytest.mark.parametrize(
     ("name", "fields", "label"),
     [
         ("take_in", {"state": State.EXCLUDED, "error_code": "excluded_by_operator"}, "Include: send again"),
-        ("retry_failed", {"state": State.FAILED}, "Retry failed ones"),
+        ("retry_failed", {"state": State.FAILED}, "Retry failed records"),
     ],
 )
 def test_the_one_is_known_by_what_was_ticked_though_it_is_no_such_row_any_more(
@@ -278,7 +359,7 @@ def test_the_history_counts_what_a_worker_is_still_to_do(admin_client: Client, m
     one = make_many(MANY, state=State.FAILED)
     across(admin_client, Customer, "push", one, query="?state__exact=FAILED", confirmed=1)
     assert Customer.objects.filter(state=State.FAILED).count() == MANY - gathering.SLICE
-    assert LogEntry.objects.get().change_message.startswith("Send to Blueshift now: 3,000 customers,")
+    assert LogEntry.objects.get().change_message.startswith("Send now, even if unchanged: 3,000 customers,")
 
 
 def test_the_history_of_a_result_names_nobody(admin_client: Client) -> None:
@@ -292,7 +373,7 @@ def test_what_was_done_to_many_is_one_entry_of_their_run(admin_client: Client) -
     across(admin_client, Customer, "push", failed[0], query="?state__exact=FAILED&q=customer", confirmed=1)
     entry = LogEntry.objects.get()
     assert entry.get_edited_object() == SyncRun.objects.get()
-    assert entry.change_message == "Send to Blueshift now: 3 customers, filtered by state: Failed, search: …"
+    assert entry.change_message == "Send now, even if unchanged: 3 customers, filtered by state: Failed, search: …"
 
 
 def test_the_history_names_nobody_who_may_be_erased(admin_client: Client) -> None:

@@ -53,7 +53,7 @@ def test_the_button_asks_first_and_says_what_happens(ada: Customer, admin_client
 def test_erased_and_said_so_on_every_page(ada: Customer, result: RecordResult, admin_client: Client) -> None:
     response = erase(admin_client, ada, _from_page=1)
     assert response.redirect_chain[-1][0] == page_url(ada)
-    assert "Personal data erased: 1 result in 1 calls, 0 removals." in text_of(response)
+    assert "Personal data erased from 1 result, 1 call, 0 removals." in text_of(response)
     for row in (ada, result, result.call):
         page = admin_client.get(page_url(row)).content.decode()
         assert "ada@example.com" not in page
@@ -78,7 +78,7 @@ def test_the_history_says_who_did_it_and_names_nobody(
     entries = LogEntry.objects.filter(object_id=str(ada.pk)).order_by("pk")
     assert [entry.object_repr for entry in entries] == ["[erased]", "[erased]"]
     assert entries[1].user == admin_user
-    assert entries[1].change_message == "Personal data erased: 1 result in 1 calls, 0 removals."
+    assert entries[1].change_message == "Personal data erased from 1 result, 1 call, 0 removals."
     other.refresh_from_db()
     assert other.object_repr == "bob"
 

@@ -9,9 +9,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from django.utils import translation
 
 import blueshift_sync
-from blueshift_sync.admin.explanations import EXPLANATIONS, explain
+from blueshift_sync.admin.explanations import EXPLANATIONS, explain, in_words
 from blueshift_sync.client import CallOutcome
 from blueshift_sync.client.answers import _STATUSES
 from blueshift_sync.models import SyncState
@@ -110,3 +111,18 @@ def test_a_code_that_somebody_else_made_is_explained_in_general(code: str) -> No
 @pytest.mark.parametrize("code", sorted(EXPLANATIONS))
 def test_explanations_are_sentences(code: str) -> None:
     assert all(re.fullmatch(r"[A-Z].+\.", str(text), re.DOTALL) for text in explain(code))
+
+
+def test_what_blueshift_calls_a_problem_is_named() -> None:
+    assert "“phone_number”" in str(explain("phone_number").meaning)
+    assert "“phone_number”" in str(explain("phone_number").advice)
+
+
+def test_a_stored_sentence_is_told_in_the_viewers_language_too() -> None:
+    stored = "The call timed out."
+    assert in_words("timeout", stored) == stored
+    with translation.override("de"):
+        told = in_words("timeout", stored)
+        assert told.startswith(str(EXPLANATIONS["timeout"].meaning))
+        assert told.endswith(stored)
+        assert in_words("phone_number", "is invalid") == "is invalid"

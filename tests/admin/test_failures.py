@@ -170,7 +170,7 @@ def test_what_was_sent_again_meanwhile_is_not_asked_about(admin_client: Client) 
     customer = fail()
     address = send_url("customer", customer)
     Customer.objects.update(state="PENDING", error_cause="")
-    response = admin_client.get(address)
+    response = admin_client.get(address, follow=True)
     assert "Nothing fails for this cause any more" in text_of(response)
     assert '<form method="post">' not in response.content.decode()
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.db.models import Model
@@ -17,11 +18,14 @@ from django.urls import reverse
 
 from blueshift_sync import services
 from blueshift_sync.admin import BlueshiftAdminMixin
+from blueshift_sync.admin.site_actions import SiteActions
+from blueshift_sync.delivery import gathering, selections
+from blueshift_sync.delivery.runs import finish_if_done
 from blueshift_sync.models import Customer, ListMembership, SyncRun
 from blueshift_sync.sources import CustomerSource, MembershipSource, register
 from blueshift_sync.sources.registration import unregister
 from project.shop import models as shop
-from tests.factories import make_result
+from tests.factories import make_list, make_result
 from tests.site.models import Account, Colleague, Contact, Device, Partner, Person, Profile, Signup, Worker
 
 from .pages import action, page_url, text_of
@@ -129,7 +133,7 @@ def test_a_model_without_source_stays_as_it_is(admin_user: User) -> None:
     site_admin = admin_of(Device)
     request = request_of(admin_user)
     assert site_admin.get_list_display(request) == ["__str__"]
-    assert "push_to_blueshift" not in site_admin.get_actions(request)
+    assert "blueshift_push" not in site_admin.get_actions(request)
 
 
 # Every kind of model
@@ -334,7 +338,7 @@ def test_a_site_whose_admin_has_no_pages_of_ours_shows_states_without_links(
 
 
 def act(client: Client, model: type[Model], *objects: Model, **more: Any) -> Any:
-    return client.post(list_url(model), action("push_to_blueshift", *objects, **more), follow=True)
+    return client.post(list_url(model), action("blueshift_push", *objects, **more), follow=True)
 
 
 def test_selected_objects_are_sent(admin_client: Client, admin_user: User) -> None:
@@ -352,7 +356,7 @@ def test_all_that_the_list_finds_are_sent_by_slices(admin_client: Client, monkey
     monkeypatch.setattr("project.shop.admin.CustomerAdmin.list_per_page", 2)
     shoppers = [make_shopper(number, language="de" if number < 8 else "fr") for number in range(10)]
     url = f"{list_url(shop.Customer)}?language=de"
-    admin_client.post(url, action("push_to_blueshift", shoppers[0], select_across=1))
+    admin_client.post(url, action("blueshift_push", shoppers[0], select_across=1, confirmed=1))
     assert SyncRun.objects.get().total == 8
 
 
@@ -371,21 +375,24 @@ def test_memberships_are_sent_by_a_model_of_memberships(admin_client: Client) ->
 def test_the_action_needs_the_permission_to_send(staff_of_shop: Callable[..., Client]) -> None:
     shopper = make_shopper()
     client = staff_of_shop("view_customer", "push_listmembership")
-    assert "push_to_blueshift" not in client.get(list_url(shop.Customer)).content.decode()
+    assert "blueshift_push" not in client.get(list_url(shop.Customer)).content.decode()
     act(client, shop.Customer, shopper)
     assert not SyncRun.objects.exists()
     allowed = staff_of_shop("push_customer")
-    assert "push_to_blueshift" in allowed.get(list_url(shop.Customer)).content.decode()
+    assert "blueshift_push" in allowed.get(list_url(shop.Customer)).content.decode()
     act(allowed, shop.Customer, shopper)
     assert SyncRun.objects.get().total == 1
 
 
-def test_the_action_itself_asks_for_the_permission(admin_user: User) -> None:
+def test_the_actions_themselves_ask_for_the_permission(admin_user: User) -> None:
     from django.core.exceptions import PermissionDenied
 
     site_admin, request = admin_of(shop.Customer), request_of(User.objects.create_user("nobody", is_staff=True))
-    with pytest.raises(PermissionDenied):
-        site_admin.push_to_blueshift(request, shop.Customer.objects.all())
+    actions = SiteActions(site_admin).allowed(request_of(admin_user))
+    assert len(actions) == 8
+    for act_on, _name, _label in actions.values():
+        with pytest.raises(PermissionDenied):
+            act_on(site_admin, request, shop.Customer.objects.all())
 
 
 def test_an_admin_without_actions_and_a_popup_stay_without(admin_user: User) -> None:
@@ -395,3 +402,117 @@ def test_an_admin_without_actions_and_a_popup_stay_without(admin_user: User) -> 
     assert site_admin.get_actions(popup) == {}
     site_admin.actions = None
     assert site_admin.get_actions(request_of(admin_user)) == {}
+
+
+def act_on(client: Client, model: type[Model], name: str, *objects: Model, **more: Any) -> Any:
+    url = f"{list_url(model)}{more.pop('query', '')}"
+    return client.post(url, action(f"blueshift_{name}", *objects, **more), follow=True)
+
+
+def test_what_is_many_is_asked_for_once_more(admin_client: Client) -> None:
+    shoppers = [make_shopper(number, language="de" if number < 3 else "fr") for number in range(4)]
+    page = text_of(act_on(admin_client, shop.Customer, "push", shoppers[0], select_across=1, query="?language=de&q=c"))
+    assert "Blueshift: Send now, even if unchanged: 3 customers" in page
+    assert "That is 1 call or more" in page
+    assert "language: de" in page.replace(":  ", ": ")
+    assert "search: c " in page.replace(":  ", ": ")
+    assert not SyncRun.objects.exists()
+
+
+def test_objects_are_excluded_and_included(admin_client: Client, admin_user: User) -> None:
+    shopper = make_shopper()
+    assert "until somebody includes them again" in text_of(act_on(admin_client, shop.Customer, "leave_out", shopper))
+    page = text_of(act_on(admin_client, shop.Customer, "leave_out", shopper, confirmed=1))
+    assert "Excluded: 1, by run" in page
+    assert mirror_of(shopper).error_code == "excluded_by_operator"
+    assert LogEntry.objects.get().change_message == "Blueshift: Exclude: don't send any more"
+    act_on(admin_client, shop.Customer, "take_in", shopper)
+    assert (mirror_of(shopper).state, mirror_of(shopper).error_code) == ("PENDING", "")
+
+
+def test_objects_are_put_on_a_list(admin_client: Client) -> None:
+    shopper, news = make_shopper(), make_list()
+    assert "customer list" in text_of(act_on(admin_client, shop.Customer, "add_to_list", shopper)).lower()
+    act_on(admin_client, shop.Customer, "add_to_list", shopper, confirmed=1, customer_list=news.pk)
+    assert ListMembership.objects.get(customer_list=news).customer == mirror_of(shopper)
+
+
+def test_a_preview_of_objects_captures_and_sends_nothing(admin_client: Client) -> None:
+    shopper = make_shopper()
+    shop.Customer.objects.bulk_create([shop.Customer(customer_number="unseen")])
+    page = text_of(act_on(admin_client, shop.Customer, "preview", *shop.Customer.objects.all()))
+    assert '"customer_id": "c1"' in page
+    assert Customer.objects.count() == 1
+    assert not SyncRun.objects.exists()
+    assert mirror_of(shopper).version == 1
+
+
+def test_a_million_objects_are_left_to_a_worker(admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The filter is gone through by slices, by whom and in as many goes as it takes, and isn't kept afterwards."""
+    monkeypatch.setattr(gathering, "SLICE", 4)
+    monkeypatch.setattr(gathering, "REQUEST_SECONDS", 0)
+    shoppers = [make_shopper(number, language="de" if number < 10 else "fr") for number in range(12)]
+    Customer.objects.update(state="SYNCED", due_at=None)
+    query = "?language=de&q=c"
+    page = act_on(admin_client, shop.Customer, "push", shoppers[0], select_across=1, confirmed=1, query=query)
+    assert "These are many: a worker brings the rest" in text_of(page)
+    run = SyncRun.objects.get()
+    assert (run.total, run.scope["looked_at"]) == (4, 4)
+    message = LogEntry.objects.get().change_message
+    assert message == "Blueshift: Send now, even if unchanged: 10 customers, filtered by language: …, search: …"
+    services.go_on(run.pk, lambda: False)
+    run.refresh_from_db()
+    assert run.total == 10
+    assert set(Customer.objects.filter(run=run).values_list("customer_id", flat=True)) == {f"c{n}" for n in range(10)}
+    services.cancel(run)
+    run.refresh_from_db()
+    assert "of" not in run.scope
+
+
+def lost(monkeypatch: pytest.MonkeyPatch, settings: Any, how: str) -> None:
+    if how == "key":
+        settings.SECRET_KEY = "another one, after the selection was kept"
+    elif how == "version":
+        monkeypatch.setattr(selections, "get_version", lambda: "99.0")
+    else:
+        monkeypatch.setattr(selections.pickle, "loads", lambda _: 1 / 0)
+
+
+@pytest.mark.parametrize("how", ["key", "version", "code"])
+def test_what_cant_be_found_any_more_ends_the_run_with_a_reason(
+    how: str, admin_client: Client, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    monkeypatch.setattr(gathering, "SLICE", 2)
+    monkeypatch.setattr(gathering, "REQUEST_SECONDS", 0)
+    act_on(admin_client, shop.Customer, "push", *[make_shopper(number) for number in range(3)])
+    run = SyncRun.objects.get()
+    lost(monkeypatch, settings, how)
+    services.go_on(run.pk, lambda: False)
+    Customer.objects.update(state="SYNCED", due_at=None, waiting_since=None)
+    finish_if_done(run.pk)
+    run.refresh_from_db()
+    assert run.error.startswith("Not all was gathered. ")
+    assert run.state == "PARTIAL"
+
+
+def test_keys_of_any_type_and_children_are_found_by_slices(
+    sources: Callable[..., None], monkeypatch: pytest.MonkeyPatch, db: None
+) -> None:
+    sources(Device, Account, Worker)
+    monkeypatch.setattr(gathering, "SLICE", 2)
+    for number in range(5):
+        Device.objects.create(email=f"d{number}@example.com")
+        Account.objects.create(login=f"Ärger/{number}", email=f"a{number}@example.com")
+        Worker.objects.create(email=f"w{number}@example.com")
+    for model in (Device, Account, Worker, Person, Colleague):
+        run = services.push(services.ObjectSelection(model._default_manager.all()), kind=Customer)
+        assert (run.total, run.scope["looked_at"]) == (5, 5), model
+
+
+def test_what_a_join_repeats_is_sent_once(admin_client: Client) -> None:
+    shopper = make_shopper()
+    for number in (7, 8, 9):
+        make_signup(shopper, number)
+    repeated = shop.Customer.objects.filter(signups__confirmed=True)
+    assert repeated.count() == 3
+    assert services.push(services.ObjectSelection(repeated), kind=Customer).total == 1

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
@@ -86,11 +87,24 @@ def test_the_key_is_checked_in_a_site_with_atomic_requests(admin_client: Client,
     assert "Blueshift takes the key" in text_of(response)
 
 
+@pytest.mark.parametrize("is_good", [True, False])
+def test_who_had_the_key_checked_is_in_the_history(
+    is_good: bool, admin_client: Client, blueshift: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken: list[int] = []
+    monkeypatch.setattr("blueshift_sync.services.sending.wake_again_quietly", lambda: woken.append(1))
+    if not is_good:
+        blueshift.scenario(api_keys=["another-key"])
+    admin_client.post(reverse(CHECK_KEY))
+    assert LogEntry.objects.get().change_message == "Check the key now"
+    assert bool(woken) == is_good
+
+
 def test_a_run_is_cancelled_from_its_page(admin_client: Client) -> None:
     customer = make_customer(state="SYNCED", synced_version=1, due_at=None)
     run = services.push([customer])
     assert "Cancel what hasn't been sent" in text_of(admin_client.get(page_url(run)))
-    response = admin_client.post(list_url(SyncRun), action("cancel", run), follow=True)
+    response = admin_client.post(list_url(SyncRun), action("cancel", run, _from_page=1), follow=True)
     assert f"Cancelled: run #{run.pk}" in text_of(response)
     run.refresh_from_db()
     assert run.state == "CANCELLED"

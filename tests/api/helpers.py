@@ -11,7 +11,7 @@ from django.db.models import Model
 from django.urls import reverse
 from rest_framework.test import APIClient
 
-from blueshift_sync.api.urls import router
+from blueshift_sync.api.urls import router, urlpatterns
 from blueshift_sync.api.views import SyncViewSet
 from blueshift_sync.models import ApiCall, Customer, CustomerList, ListMembership, RecordResult, SyncRun
 from tests import factories
@@ -76,3 +76,30 @@ def ids(response: Any) -> list[int]:
     """The primary keys on a page, in its order."""
     assert response.status_code == 200, response.content
     return [row["id"] for row in response.json()["results"]]
+
+
+class Address(NamedTuple):
+    """One address of the API, as its URL patterns have it: its name, what it takes in its path, and its methods."""
+
+    name: str
+    takes: tuple[str, ...]
+    view: type[Any]
+    methods: frozenset[str]
+
+    def url(self, pk: int) -> str:
+        if "rest" in self.takes:
+            return reverse("blueshift_sync:customers-list") + "x/y/"
+        return reverse(f"blueshift_sync:{self.name}", kwargs=dict.fromkeys(self.takes, pk))
+
+
+def _methods(pattern: Any) -> frozenset[str]:
+    if actions := getattr(pattern.callback, "actions", None):
+        return frozenset(actions)
+    return frozenset(name for name in pattern.callback.cls.http_method_names if hasattr(pattern.callback.cls, name))
+
+
+#: Every address that there is.
+ADDRESSES = [
+    Address(pattern.name, tuple(pattern.pattern.regex.groupindex), pattern.callback.cls, _methods(pattern))
+    for pattern in urlpatterns
+]

@@ -10,7 +10,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.test import APIClient
 
 from blueshift_sync.api.filters import CustomerFilters, MembershipFilters
-from blueshift_sync.models import Customer, ListMembership
+from blueshift_sync.models import ListMembership
 from tests.api.helpers import ENDPOINT, ENDPOINTS, Endpoint, ids, make_user
 from tests.factories import make_call, make_customer, make_list, make_membership, make_result, make_run
 
@@ -35,7 +35,7 @@ each_endpoint = pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoi
         ("lists", {"mode": "sync"}, {"mode": "async"}),
         ("memberships", {"state": "FAILED"}, {"state": "SYNCED"}),
         ("memberships", {"error_code": "list_deleted"}, {}),
-        ("memberships", {"source_type": "shop.signup", "source_id": "7"}, {}),
+        ("memberships", {"source_type": "shop.newslettersignup", "source_id": "7"}, {}),
         ("runs", {"kind": "LISTS"}, {"kind": "CUSTOMERS"}),
         ("runs", {"trigger": "ADMIN"}, {"trigger": "API"}),
         ("runs", {"state": "PARTIAL"}, {"state": "RUNNING"}),
@@ -88,6 +88,56 @@ def test_a_filter_finds_the_rows_of_a_related_row(
     assert ids(reader.get(endpoint.list_url, {filter_name: related.pk})) == [row.pk]
 
 
+BY_CUSTOMER: list[dict[str, Any]] = [
+    {"customer__customer_id": "Ab1"},
+    {"customer__email": "ANN@example.com"},
+    {"customer__source_type": "Shop.Customer", "customer__source_id": "7"},
+]
+
+
+@pytest.mark.parametrize("parameters", BY_CUSTOMER, ids=str)
+def test_rows_are_found_by_what_their_customer_is_known_by(reader: APIClient, parameters: dict[str, Any]) -> None:
+    ann = make_customer(customer_id="Ab1", email="ann@example.com", source_type="shop.customer", source_id="7")
+    bob = make_customer(source_type="shop.customer", source_id="8")
+    cleo = make_customer(source_type="shop.plan", source_id="7")
+    membership = make_membership(customer=ann)
+    run, other_run = make_run(), make_run()
+    result = make_result(customer=ann, call=make_call(run=run))
+    for other in (bob, cleo):  # both in one call: neither is the customer that is asked for
+        make_membership(customer=other)
+        make_result(customer=other, call=make_call(run=other_run))
+    both = make_call(run=other_run)
+    make_result(customer=bob, call=both, position=0)
+    make_result(customer=cleo, call=both, position=1)
+
+    found = {name: ids(reader.get(ENDPOINT[name].list_url, parameters)) for name in ("memberships", "results")}
+    assert found == {"memberships": [membership.pk], "results": [result.pk]}
+    assert ids(reader.get(ENDPOINT["calls"].list_url, parameters)) == [result.call.pk]
+    assert ids(reader.get(ENDPOINT["runs"].list_url, parameters)) == [run.pk]
+    for name in ("memberships", "results", "calls", "runs"):
+        assert len(ids(reader.get(ENDPOINT[name].list_url, {"customer": ann.pk}))) == 1
+
+
+def test_rows_are_found_by_their_list(reader: APIClient) -> None:
+    membership = make_membership()
+    make_membership(customer_list=membership.customer_list, is_member=False)
+    run = make_run()
+    result = make_result(call=make_call(run=run, customer_list=membership.customer_list))
+    make_result()
+    of_list = {"customer_list": membership.customer_list.pk}
+
+    assert ids(reader.get(ENDPOINT["customers"].list_url, of_list)) == [membership.customer.pk]
+    assert ids(reader.get(ENDPOINT["runs"].list_url, of_list)) == [run.pk]
+    assert ids(reader.get(ENDPOINT["results"].list_url, of_list)) == [result.pk]
+
+
+def test_a_model_that_does_not_exist_is_refused_and_those_with_a_source_named(reader: APIClient) -> None:
+    response = reader.get(ENDPOINT["customers"].list_url, {"source_type": "shop.custommer"})
+
+    assert response.status_code == 400
+    assert "shop.customer" in response.json()["errors"]["source_type"][0]
+
+
 def test_results_are_found_by_the_run_of_their_call(reader: APIClient) -> None:
     run = make_run()
     result = make_result(call=make_call(run=run))
@@ -117,7 +167,7 @@ TIME_FIELDS = [
     (endpoint, filter_name.removesuffix("__gte"))
     for endpoint in ENDPOINTS
     for filter_name in endpoint.view.filterset_class.base_filters
-    if filter_name.endswith(("_at__gte", "_since__gte"))
+    if filter_name.endswith(("_at__gte", "_since__gte")) and not filter_name.startswith("call__")
 ]
 
 
@@ -138,6 +188,20 @@ def test_times_are_compared_as_moments(reader: APIClient, endpoint: Endpoint, fi
     assert found("lte") == [before, at]
     assert found("gt") == [after]
     assert found("gte") == [at, after]
+
+
+def test_results_are_found_by_when_their_call_began(reader: APIClient) -> None:
+    make_result(call=make_call(started_at=datetime(2026, 3, 1, 12, tzinfo=UTC)))
+    later = make_result(call=make_call(started_at=datetime(2026, 3, 4, 12, tzinfo=UTC)))
+
+    assert ids(reader.get(ENDPOINT["results"].list_url, {"call__started_at__gte": "2026-03-03"})) == [later.pk]
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_time_at_the_end_of_the_calendar_is_one(reader: APIClient, moment: str) -> None:
+    make_call()
+
+    assert len(ids(reader.get(ENDPOINT["calls"].list_url, {"started_at__gte": moment}))) == moment.startswith("0")
 
 
 def test_a_time_may_be_a_date(reader: APIClient) -> None:
@@ -169,15 +233,15 @@ def test_an_unknown_parameter_is_refused_by_name(reader: APIClient, endpoint: En
     response = reader.get(endpoint.list_url, {name: "1"})
 
     assert response.status_code == 400
-    assert response.json().keys() == {name}
-    assert "ordering" in response.json()[name][0]
+    assert response.json()["errors"].keys() == {name}
+    assert "ordering" in response.json()["errors"][name][0]
 
 
 @each_endpoint
 def test_every_unknown_parameter_is_named(reader: APIClient, endpoint: Endpoint) -> None:
     response = reader.get(endpoint.list_url, {"one": "1", "two": "2"})
 
-    assert response.json().keys() == {"one", "two"}
+    assert response.json()["errors"].keys() == {"one", "two"}
 
 
 @each_endpoint
@@ -185,7 +249,7 @@ def test_a_detail_takes_no_parameters(reader: APIClient, endpoint: Endpoint) -> 
     response = reader.get(endpoint.detail_url(endpoint.make().pk), {"state": "FAILED"})
 
     assert response.status_code == 400
-    assert response.json().keys() == {"state"}
+    assert response.json()["errors"].keys() == {"state"}
 
 
 @each_endpoint
@@ -195,7 +259,7 @@ def test_no_filter_is_left_out_when_its_value_is_empty_or_repeated(reader: APICl
             response = reader.get(endpoint.list_url, {name: values})
 
             assert response.status_code == 400, (name, values)
-            assert response.json().keys() == {name}
+            assert response.json()["errors"].keys() == {name}
 
 
 @pytest.mark.parametrize(
@@ -209,8 +273,6 @@ def test_no_filter_is_left_out_when_its_value_is_empty_or_repeated(reader: APICl
         ("customers", "run", "9" * 5000),
         ("customers", "created_at__gte", "yesterday"),
         ("customers", "created_at__gte", "2026-02-30"),
-        ("customers", "created_at__gte", "0001-01-01T00:00:00+14:00"),
-        ("customers", "created_at__gte", "9999-12-31T23:59:59-14:00"),
         ("customers", "created_at__gte", "2026-03-02T14:00:00 02:00"),
         ("customers", "customer_id", "a\0b"),
         ("customers", "email", "a\0b"),
@@ -229,14 +291,14 @@ def test_an_impossible_value_is_refused_by_name(reader: APIClient, name: str, fi
     response = reader.get(ENDPOINT[name].list_url, {filter_name: value})
 
     assert response.status_code == 400
-    assert response.json().keys() == {filter_name}
+    assert response.json()["errors"].keys() == {filter_name}
 
 
 def test_the_refusal_of_a_state_names_the_states(reader: APIClient) -> None:
     response = reader.get(ENDPOINT["customers"].list_url, {"state": "BROKEN"})
 
-    assert "BROKEN" in response.json()["state"][0]
-    assert "PENDING, SENDING, SYNCED, FAILED, EXCLUDED" in response.json()["state"][0]
+    assert "BROKEN" in response.json()["errors"]["state"][0]
+    assert "PENDING, SENDING, SYNCED, FAILED, EXCLUDED" in response.json()["errors"]["state"][0]
 
 
 def test_the_filters_take_a_json_object_as_well() -> None:
@@ -244,12 +306,12 @@ def test_the_filters_take_a_json_object_as_well() -> None:
     make_membership(customer_list=wanted.customer_list)
 
     parameters = {"is_member": False, "customer_list": wanted.customer_list.pk}
-    assert list(MembershipFilters.rows(ListMembership.objects.all(), parameters)) == [wanted]
+    assert list(ListMembership.objects.filter(MembershipFilters.where_json(parameters))) == [wanted]
 
 
 @pytest.mark.parametrize("value", [None, 1.5, ["FAILED"], {"in": ["FAILED"]}, "\ud800", "", []])
 def test_a_json_value_that_no_filter_can_take_is_refused(value: Any) -> None:
     with pytest.raises(ValidationError) as refusal:
-        CustomerFilters.rows(Customer.objects.all(), {"error_code": value})
+        CustomerFilters.where_json({"error_code": value})
 
     assert refusal.value.detail.keys() == {"error_code"}

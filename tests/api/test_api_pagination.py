@@ -161,7 +161,7 @@ def test_an_impossible_page_size_is_refused(reader: APIClient, size: str) -> Non
     response = reader.get(ENDPOINT["customers"].list_url, {"page_size": size})
 
     assert response.status_code == 400
-    assert "500" in response.json()["page_size"][0]
+    assert "500" in response.json()["errors"]["page_size"][0]
 
 
 def test_the_largest_page_size_is_possible(reader: APIClient) -> None:
@@ -173,7 +173,7 @@ def test_an_unknown_ordering_is_refused_and_the_possible_ones_named(reader: APIC
     response = reader.get(ENDPOINT["customers"].list_url, {"ordering": ordering})
 
     assert response.status_code == 400
-    assert "created_at" in response.json()["ordering"][0]
+    assert "created_at" in response.json()["errors"]["ordering"][0]
 
 
 def cursor_of(client: APIClient, url: str, **parameters: Any) -> str:
@@ -185,8 +185,8 @@ def cursor_of(client: APIClient, url: str, **parameters: Any) -> str:
 def test_a_made_up_cursor_is_refused(reader: APIClient, cursor: str) -> None:
     response = reader.get(ENDPOINT["customers"].list_url, {"cursor": cursor})
 
-    assert response.status_code == 400
-    assert response.json().keys() == {"cursor"}
+    assert response.status_code == 404
+    assert response.json()["errors"].keys() == {"cursor"}
 
 
 def test_a_cursor_of_another_ordering_is_refused(reader: APIClient) -> None:
@@ -196,7 +196,7 @@ def test_a_cursor_of_another_ordering_is_refused(reader: APIClient) -> None:
     cursor = cursor_of(reader, url, ordering="id")
 
     assert reader.get(url, {"ordering": "id", "cursor": cursor}).status_code == 200
-    assert reader.get(url, {"ordering": "-id", "cursor": cursor}).json().keys() == {"cursor"}
+    assert reader.get(url, {"ordering": "-id", "cursor": cursor}).json()["errors"].keys() == {"cursor"}
 
 
 def test_a_cursor_of_another_list_is_refused(reader: APIClient) -> None:
@@ -206,5 +206,5 @@ def test_a_cursor_of_another_list_is_refused(reader: APIClient) -> None:
 
     response = reader.get(ENDPOINT["customers"].list_url, {"cursor": cursor})
 
-    assert response.status_code == 400
-    assert response.json().keys() == {"cursor"}
+    assert response.status_code == 404
+    assert response.json()["errors"].keys() == {"cursor"}

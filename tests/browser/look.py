@@ -14,6 +14,10 @@ DJANGOS_OWN: dict[str, tuple[str, ...]] = {
     "link-in-text-block": (".breadcrumbs > a", "#changelist-search .quiet > a", ".delete-confirmation #content li > a"),
     # The boxes that its autocomplete makes of a select, which has a label.
     "aria-input-field-name": (".related-widget-wrapper .select2 *",),
+    # On the site's own pages: the two halves of a time, the cells of a table of inlines, and the choice "" of a filter.
+    "label": (".datetime input", ".tabular td input"),
+    "select-name": (".tabular td select",),
+    "link-name": ("#changelist-filter li > a",),
 }
 
 

@@ -12,7 +12,7 @@ from django.db import transaction
 
 from blueshift_sync import services
 from blueshift_sync.delivery.sweep import sweep
-from blueshift_sync.models import ApiCall, Customer, ListMembership, SendingStop, SyncRun
+from blueshift_sync.models import ApiCall, Customer, CustomerList, ListMembership, SendingStop, SyncRun
 from project.shop import models as shop
 from tests.waiting import wait_until
 
@@ -125,7 +125,7 @@ def test_a_customer_is_sent_again_by_a_button(open_browser: OpenBrowser, start_w
     page = open_console(open_browser)
     menu(page, "Customers")
     page.locator("#result_list").get_by_role("link", name=re.compile("K-1")).click()
-    page.get_by_role("button", name="Send to Blueshift now").click()
+    page.get_by_role("button", name="Send now, even if unchanged").click()
     assert "Sending 1 customer" in page.locator(".messagelist").inner_text()
     start_worker()
     wait_until(all_in_step)
@@ -161,3 +161,56 @@ def test_a_refused_key_is_told_and_checked_again(
     page.get_by_role("button", name="Check the key now").click()
     assert "Blueshift takes the key" in page.locator(".messagelist").inner_text()
     wait_until(all_in_step)
+
+
+def test_a_list_is_made_and_filled_from_a_file(
+    open_browser: OpenBrowser, start_worker: Callable[..., Any], simulator: Any, tmp_path: Any
+) -> None:
+    start_worker()
+    open_shop("Ada", "Bob")
+    wait_until(all_in_step)
+    page = open_console(open_browser)
+    menu(page, "Customer lists")
+    page.get_by_role("link", name="Add customer list").click()
+    page.get_by_label("Name:").fill("Winners")
+    page.get_by_label("Identifier:").select_option("email")
+    page.get_by_role("button", name="Save and continue editing").click()
+    winners = CustomerList.objects.get(name="Winners")
+    wait_until(lambda: CustomerList.objects.filter(pk=winners.pk, is_ready=True).exists())
+    file = tmp_path / "winners.csv"
+    file.write_text("name;email\nAda;ADA@example.com\nNobody;nobody@example.com\n")
+    page.get_by_role("link", name="Add from a file").click()
+    page.get_by_label("File:").set_input_files(file)
+    page.get_by_role("button", name="Upload and look").click()
+    text = page.locator("#content").inner_text()
+    assert "nobody@example.com" in text
+    assert not winners.memberships.exists()
+    page.get_by_role("button", name="Add this 1 customer").click()
+    assert "Sending 1 list membership" in page.locator(".messagelist").inner_text()
+    winners.refresh_from_db()
+    wait_until(lambda: simulator.members(winners.list_id) == ["ada@example.com"])
+    wait_until(all_in_step)
+    page.locator("#content").get_by_role("link", name=re.compile("Winners")).click()
+    page.locator("#content").get_by_role("link", name="all", exact=True).click()
+    assert "Accepted by Blueshift for processing" in page.locator("#result_list").inner_text()
+
+
+def test_a_list_that_has_stopped_is_tried_again_after_it_was_mended(
+    open_browser: OpenBrowser, start_worker: Callable[..., Any], simulator: Any
+) -> None:
+    simulator.create_list(7, name="News", source="email", status="deleted")
+    start_worker()
+    open_shop("Ada")
+    wait_until(lambda: CustomerList.objects.filter(list_id=7, stopped_at__isnull=False).exists())
+    page = open_console(open_browser)
+    menu(page, "Customer lists")
+    assert "Deleted" in page.locator("#result_list").inner_text()
+    page.locator("#result_list").get_by_role("link", name="7", exact=True).click()
+    assert "Nothing has been sent for this list since" in page.locator("#content").inner_text()
+    simulator.create_list(7, name="News", source="email")
+    page.get_by_role("button", name="Try again").click()
+    assert "is tried again" in page.locator(".messagelist").inner_text()
+    wait_until(lambda: simulator.members(7) == ["ada@example.com"])
+    wait_until(all_in_step)
+    page.reload()
+    assert "Active" in page.locator("#content").inner_text()

@@ -6,10 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import transaction
+from django.db.models import Model
 from django.test import Client
 
-from blueshift_sync.models import Customer
-from tests.admin.found import VIEWS, is_page
+from blueshift_sync.models import Customer, CustomerRemoval, SyncRun
+from project.shop.models import Customer as Shopper
+from tests.admin.found import ACTIONS, SITES_VIEWS, VIEWS, Action, is_page
 from tests.admin.pages import page_url
 from tests.admin.rows import make_many_more, make_one_of_each
 from tests.factories import make_customer
@@ -26,8 +29,23 @@ def addresses(finder: Client) -> list[str]:
     """Of every view that shows a page to somebody who may see everything."""
     rows = make_one_of_each()
     make_many_more(rows, 1)
-    found = [view.address(rows, finder) for view in VIEWS]
+    found = [view.address(rows, finder) for view in (*VIEWS, *SITES_VIEWS)]
     return [address for address in found if is_page(finder.get(address))]
+
+
+@pytest.fixture
+def questions(finder: Client) -> list[tuple[Action, Model]]:
+    """The actions that ask once more, or show what would be sent, each with a row of its list."""
+    rows = make_one_of_each()
+    CustomerRemoval.objects.update(state="PENDING", error_code="approval_needed", due_at=None)
+    SyncRun.objects.update(state="RUNNING")
+    found = []
+    for one in ACTIONS:
+        with transaction.atomic():
+            if is_page(finder.post(one.address, one.payload(rows))):
+                found.append((one, rows[one.model]))
+            transaction.set_rollback(True)
+    return found
 
 
 @pytest.fixture
@@ -90,6 +108,26 @@ def test_no_page_violates_wcag(
             page.emulate_media(color_scheme=scheme)
             for violation in violations(page):
                 found.setdefault(f"{scheme}, {violation}", set()).add(address)
+    assert not found, told(found)
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_no_question_violates_wcag(
+    questions: list[tuple[Action, Model]], size: dict[str, int], open_browser: Callable[..., Any]
+) -> None:
+    page = open_browser(viewport=size, bypass_csp=True)
+    found: dict[str, set[str]] = {}
+    assert {one.model for one, _ in questions} >= {Customer, SyncRun, CustomerRemoval, Shopper}
+    for one, row in questions:
+        page.goto(one.address)
+        page.locator(f"input[name=_selected_action][value='{row.pk}']").check()
+        page.locator("select[name=action]").select_option(one.name)
+        page.locator("button[name=index]").click()
+        page.locator("#changelist-form").wait_for(state="detached")
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            for problem in violations(page):
+                found.setdefault(f"{scheme}, {problem}", set()).add(str(one))
     assert not found, told(found)
 
 

@@ -27,7 +27,7 @@ from blueshift_sync.delivery.customers import claim_customers as claim_several
 from blueshift_sync.delivery.customers import customers_batch
 from blueshift_sync.delivery.recover import recover_expired_claims
 from blueshift_sync.delivery.runs import close_run
-from blueshift_sync.models import Customer, ListMembership
+from blueshift_sync.models import Customer, ListMembership, SyncRun
 from tests.delivery.one_call import claim_customers, claim_memberships, open_call, settle
 from tests.factories import make_customer, make_membership, make_run
 from tests.waiting import wait_until
@@ -106,6 +106,17 @@ def states() -> set[str]:
     return set(Customer.objects.values_list("state", flat=True))
 
 
+def test_opening_calls(customers: list[Customer], collide: Collide) -> None:
+    runs = [make_run(), make_run()]
+    for customer, run in zip(customers, runs, strict=True):
+        Customer.objects.filter(pk=customer.pk).update(run=run)
+    batches = [customers_batch(claim) for claim in claim_several(lambda kind: make_run().pk, calls=2)]
+    with make_client() as client:
+        to_open = [(batch, client.prepare(batch.request)) for batch in batches]
+    collide(runs[1], runs[0], lambda: open_calls(to_open, job_id="job"))
+    assert set(SyncRun.objects.values_list("state", "calls_made")) == {("RUNNING", 1)}
+
+
 def test_settling(customers: list[Customer], collide: Collide) -> None:
     batch = claimed(customers)
     with make_client() as client:
@@ -175,6 +186,12 @@ def test_pushing(customers: list[Customer], collide: Collide) -> None:
     Customer.objects.update(state="SYNCED", due_at=None)
     collide(customers[1], customers[0], lambda: services.push(Customer.objects.all()))
     assert states() == {"PENDING"}
+
+
+def test_cancelling(customers: list[Customer], collide: Collide) -> None:
+    run = services.push(Customer.objects.all())
+    collide(customers[1], customers[0], lambda: services.cancel(run))
+    assert states() == {"FAILED"}
 
 
 def test_parking_a_membership(collide: Collide) -> None:

@@ -29,7 +29,11 @@ class Store:
             for identifier in sent:
                 self.remove(str(identifier))
             return
+        self._change_list(batch, sent)
+
+    def _change_list(self, batch: Batch, sent: list[Any]) -> None:
         assert batch.customer_list is not None
+        assert batch.customer_list.list_id is not None
         members = self.members.setdefault(batch.customer_list.list_id, set())
         for identifier in sent:
             for identity in self._who_is(batch.customer_list.identifier_key, identifier):
@@ -48,7 +52,7 @@ class Store:
         """Whether this is exactly what the row says."""
         if isinstance(row, Customer):
             return self.customers.get(_identity(row.payload)) == row.payload
-        members = self.members.get(row.customer_list.list_id, set())
+        members = self.members.get(row.customer_list.list_id or 0, set())
         return (_identity(row.customer.payload) in members) == row.is_member
 
     def _who_is(self, key: str, identifier: Any) -> list[str]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from blueshift_sync import services
+from blueshift_sync.client import BlueshiftClient, Exchange, HttpCall
 from blueshift_sync.delivery.drain import drain
 from blueshift_sync.delivery.sweep import sweep
 from blueshift_sync.models import ApiCall, Customer, ListMembership, SyncRun
@@ -70,6 +75,37 @@ def test_the_audit_holds_what_went_over_the_wire(unthrottled: Any) -> None:
     assert call.response_headers["x-request-id"] == request.request_id
 
 
+@pytest.mark.django_db(transaction=True)
+def test_each_call_is_committed_before_it_leaves_and_its_thread_needs_no_database(
+    unthrottled: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = BlueshiftClient.send
+    committed: list[int] = []
+    connected: list[bool] = []
+
+    def send(client: BlueshiftClient, call: HttpCall, *, before_leaving: Callable[[], None]) -> Exchange:
+        def look() -> None:
+            before_leaving()
+            connected.append(connection.connection is not None)
+            committed.append(ApiCall.objects.filter(state="OPEN", request_body=(call.body or b"").decode()).count())
+            connection.close()
+
+        return original(client, call, before_leaving=look)
+
+    monkeypatch.setattr(BlueshiftClient, "send", send)
+    make_customers(120)
+    drain()
+    assert committed == [1, 1, 1]
+    assert connected == [False, False, False]
+
+
+def test_a_drain_frees_what_a_dead_worker_held(unthrottled: Any) -> None:
+    dead = timezone.now() - timedelta(seconds=1)
+    make_customer(state="SENDING", claim_token=uuid4(), claimed_version=1, claim_expires_at=dead)
+    drain()
+    assert states() == {"SYNCED": 1}
+
+
 def test_the_key_is_kept_nowhere(unthrottled: Any, caplog: pytest.LogCaptureFixture) -> None:
     make_customer()
     with caplog.at_level("DEBUG"):
@@ -125,6 +161,47 @@ def test_what_was_claimed_early_stays_here_when_its_run_is_cancelled(
     assert len(unthrottled.requests) == sent
     assert states() == {"SYNCED": sent, "FAILED": 10 - sent}
     assert set(Customer.objects.filter(state="FAILED").values_list("error_code", flat=True)) == {"cancelled"}
+
+
+def test_what_was_claimed_early_stays_here_when_it_is_excluded(unthrottled: Any, settings: Any) -> None:
+    """Each call carries two of them; whoever was to go with somebody who was excluded goes without."""
+    settings.BLUESHIFT_SYNC = {**settings.BLUESHIFT_SYNC, "CONCURRENCY": 2, "CUSTOMERS_PER_CALL": 2}
+    make_customers(12)
+    pushed = services.push(Customer.objects.all())
+    excluded: list[str] = []
+
+    def exclude_one_of_those_claimed_early() -> bool:
+        opened = ApiCall.objects.values_list("claim_token", flat=True)
+        claimed_early = Customer.objects.filter(state="SENDING").exclude(claim_token__in=list(opened)).order_by("pk")
+        if claimed_early.count() == 4 and not excluded:
+            one = claimed_early[0]
+            services.exclude(services.Selection.of([one], Customer))
+            excluded.append(one.customer_id)
+        return False
+
+    drain(asked_to_stop=exclude_one_of_those_claimed_early)
+    assert states() == {"EXCLUDED": 1, "SYNCED": 11}
+    sent = [customer["customer_id"] for request in unthrottled.requests for customer in request.json["customers"]]
+    assert sorted([*sent, *excluded]) == sorted(f"c{number}" for number in range(12))
+    pushed.refresh_from_db()
+    assert (pushed.state, pushed.total, pushed.accepted) == ("SUCCEEDED", 12, 11)
+
+
+def test_a_run_of_which_all_was_excluded_after_it_was_claimed_early_ends(unthrottled: Any, settings: Any) -> None:
+    settings.BLUESHIFT_SYNC = {**settings.BLUESHIFT_SYNC, "CONCURRENCY": 1, "CUSTOMERS_PER_CALL": 1}
+    make_customers(1)
+    last = make_customer(customer_id="last")
+    run = services.push([last])
+
+    def exclude_the_last() -> bool:
+        if ApiCall.objects.exists() and Customer.objects.filter(pk=last.pk, state="SENDING", error_code="").exists():
+            services.exclude(services.Selection.of([last], Customer))
+        return False
+
+    drain(asked_to_stop=exclude_the_last)
+    assert states() == {"EXCLUDED": 1, "SYNCED": 1}
+    run.refresh_from_db()
+    assert (run.state, run.calls_made) == ("SUCCEEDED", 0)
 
 
 def test_the_calls_of_other_runs_go_on_when_one_is_cancelled(unthrottled: Any, settings: Any) -> None:
@@ -243,8 +320,8 @@ def test_a_parked_membership_says_what_it_waits_for_now(unthrottled: Any) -> Non
         "FAILED": "customer_failed",
         "EXCLUDED": "customer_excluded",
     }
-    customer_list.refresh_from_db()
-    customer_list.status = "DELETED"
-    customer_list.save()
+    unthrottled.create_list(7, source="email", status="deleted")
+    services.read_list(customer_list)
+    drain()
     sweep()
     assert set(ListMembership.objects.values_list("error_code", flat=True)) == {"list_deleted"}

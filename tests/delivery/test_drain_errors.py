@@ -1,4 +1,4 @@
-"""An error while one call is settled costs that call alone: the answers of the others are written down."""
+"""Errors of the database cost no more than they must: others' answers are written down, and others' calls opened."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from django.db import OperationalError, transaction
 
+from blueshift_sync import services
+from blueshift_sync.delivery import audit, locks, runs
 from blueshift_sync.delivery import drain as drain_module
 from blueshift_sync.delivery.batches import Finished
 from blueshift_sync.delivery.drain import drain
-from blueshift_sync.models import ApiCall
+from blueshift_sync.models import ApiCall, Customer, SyncRun
 from tests.factories import make_customer
+
+from .backlog import states
 
 Settle = Callable[[Sequence[Finished]], list[Finished]]
 
@@ -53,3 +58,64 @@ def raising(work: Settle, *, times: int) -> Settle:
         return work(finished)
 
     return settle
+
+
+class Deadlock(Exception):  # noqa: N818 - as the driver has it
+    sqlstate = "40P01"
+
+
+def refused(holds: Callable[[Any], bool]) -> Callable[[Any], None]:
+    """As `note_calls`, but the database refuses the locks on runs while `holds` says that somebody has them."""
+
+    def note_calls(calls_of_runs: Any) -> None:
+        if holds(calls_of_runs):
+            raise OperationalError("deadlock detected") from Deadlock()
+        runs.note_calls(calls_of_runs)
+
+    return note_calls
+
+
+def test_calls_whose_opening_ended_a_deadlock_are_opened_anew(
+    unthrottled: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_customer()
+    victims = iter([True, True])
+    monkeypatch.setattr(audit, "note_calls", refused(lambda _runs: next(victims, False)))
+    drain()
+    assert states() == {"SYNCED": 1}
+    assert ApiCall.objects.get().state == "SUCCEEDED"
+    assert SyncRun.objects.get().calls_made == 1
+
+
+def test_a_run_that_somebody_holds_keeps_no_other_runs_calls_waiting(
+    unthrottled: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "FEW_TRIES", 2)
+    held, free = (services.push([make_customer(customer_id=name)]) for name in ("held", "free"))
+
+    def is_held(calls_of_runs: Any) -> bool:
+        return held.pk in calls_of_runs and not Customer.objects.filter(customer_id="free", state="SYNCED").exists()
+
+    monkeypatch.setattr(audit, "note_calls", refused(is_held))
+    drain()
+    assert states() == {"SYNCED": 2}
+    assert [call.run_id for call in ApiCall.objects.order_by("pk")] == [free.pk, held.pk]
+
+
+def test_what_could_not_be_opened_is_due_as_before(unthrottled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The drain ends, and the next one needn't wait for the claims to run out."""
+    make_customer()
+
+    def fail(_runs: Any) -> None:
+        raise RuntimeError("The database is gone.")
+
+    monkeypatch.setattr(audit, "note_calls", fail)
+    with pytest.raises(RuntimeError, match="The database is gone"):
+        drain()
+    assert states() == {"PENDING": 1}
+    assert not ApiCall.objects.exists()
+
+
+def test_calls_are_committed_when_they_are_open() -> None:
+    with transaction.atomic(), pytest.raises(RuntimeError, match="durable"):
+        audit.open_calls([], job_id="job")

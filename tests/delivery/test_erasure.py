@@ -257,6 +257,6 @@ def test_the_number_of_statements_goes_by_the_persons_calls_alone(ada: Customer)
 
 def test_whoever_was_refused_the_customer_id_may_have_it(ada: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
     freed: list[set[str]] = []
-    monkeypatch.setattr(services, "let_have_ids", lambda ids, using: freed.append(ids))
+    monkeypatch.setattr("blueshift_sync.services.mirror.let_have_ids", lambda ids, using: freed.append(ids))
     services.erase_person(ada)
     assert freed == [{"ada-1"}]

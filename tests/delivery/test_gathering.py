@@ -9,17 +9,18 @@ from typing import Any
 
 import django_rq
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
 from blueshift_sync import services, tasks
-from blueshift_sync.delivery import gathering
+from blueshift_sync.delivery import gathering, locks
 from blueshift_sync.delivery.drain import drain
 from blueshift_sync.delivery.sweep import sweep
 from blueshift_sync.exceptions import BlueshiftSyncError
-from blueshift_sync.models import Customer, ListMembership, RecordResult, SyncRun
+from blueshift_sync.models import ApiCall, Customer, ListMembership, RecordResult, SyncRun
 from blueshift_sync.services import Selection
+from blueshift_sync.services.runs import ACTIONS
 from tests.factories import make_call, make_customer, make_list, make_membership, make_result, make_run
 
 pytestmark = pytest.mark.django_db
@@ -249,6 +250,18 @@ def test_a_selection_is_put_on_a_list_and_taken_off(small_slices: None, is_membe
 # Calls and results
 
 
+def test_a_run_ends_whose_list_was_deleted(small_slices: None) -> None:
+    make_many(25)
+    news = make_list()
+    run = services.add_to_list(news, EVERYBODY)
+    news.delete()
+    tasks.gather(run_id=run.pk)
+    run.refresh_from_db()
+    assert run.closed_at is not None
+    assert run.error == "Not all was gathered. The customer list was deleted on this site."
+    assert not ListMembership.objects.exists()
+
+
 def test_a_record_that_several_calls_carried_goes_once(small_slices: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gathering, "CALLS_IN_A_SLICE", 1)
     monkeypatch.setattr(gathering, "REQUEST_SECONDS", 10)
@@ -259,7 +272,7 @@ def test_a_record_that_several_calls_carried_goes_once(small_slices: None, monke
         make_result(call=call, customer=customer)
     make_result(call=calls[0], customer=other)
     make_result(call=calls[1], customer=membership.customer, membership=membership)
-    runs = services.resend(Selection(services.ApiCall, Q(pk__in=[call.pk for call in calls])))
+    runs = services.resend(Selection(ApiCall, Q(pk__in=[call.pk for call in calls])))
     assert {(run.kind, run.total) for run in runs} == {("LISTS", 1), ("CUSTOMERS", 2)}
     assert [run.kind for run in services.resend(Selection(RecordResult, Q(call=calls[2])))] == ["CUSTOMERS"]
 
@@ -282,3 +295,27 @@ def test_a_request_takes_its_time_and_no_more(monkeypatch: pytest.MonkeyPatch) -
     run = services.push(EVERYBODY)
     assert time.monotonic() - began < 2
     assert run.scope["looked_at"] >= 10
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_request_waits_for_no_lock_of_the_site_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job does what somebody held; a rehearsal, which can't wait for one, says so."""
+    make_many(3)
+    monkeypatch.setattr(locks, "FEW_TRIES", 2)
+    monkeypatch.setitem(ACTIONS, "send", held_by_somebody)
+
+    run = services.push(EVERYBODY)
+
+    assert (run.total, run.closed_at, run.state) == (0, None, "QUEUED")
+    assert queued() == [run.pk]
+    with pytest.raises(BlueshiftSyncError, match="Try again"):
+        services.rehearse_push(EVERYBODY)
+    monkeypatch.undo()
+    tasks.gather(run_id=run.pk)
+    run.refresh_from_db()
+    assert (run.total, run.closed_at is None) == (3, False)
+
+
+def held_by_somebody(*_args: Any) -> Any:
+    """What a database says to who may not wait for a lock."""
+    raise OperationalError from Exception(1205)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from blueshift_sync.delivery import parking
 from blueshift_sync.delivery.batches import Batch
@@ -46,6 +49,16 @@ def test_they_are_freed_in_slices_each_a_transaction_of_its_own(
     assert set(ListMembership.objects.values_list("state", flat=True)) == {"SYNCED"}
 
 
+def test_those_who_wait_on_are_passed_over_but_once(unread: CustomerList, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may be a million: passing over them again for each slice takes minutes, in which no call is settled."""
+    monkeypatch.setattr(parking, "SLICE", 1)
+    CustomerList.objects.update(identifier_key="customer_id", is_ready=True)
+    with CaptureQueriesContext(connection) as queries:
+        assert parking.wake_parked(ListMembership.objects.all(), timezone.now()) == 5
+    looks = [query["sql"] for query in queries if query["sql"].startswith("SELECT")]
+    assert len(looks) == 2  # the second one finds nobody
+
+
 def test_a_worker_that_dies_before_they_are_freed_leaves_it_to_the_sweep(
     unread: CustomerList, unthrottled: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -56,7 +69,7 @@ def test_a_worker_that_dies_before_they_are_freed_leaves_it_to_the_sweep(
         raise PowerCut
 
     with monkeypatch.context() as dying:
-        dying.setattr("blueshift_sync.delivery.settle.wake_members", die)
+        dying.setattr("blueshift_sync.delivery.settle.after_list_call", die)
         with pytest.raises(PowerCut):
             drain()
     unread.refresh_from_db()

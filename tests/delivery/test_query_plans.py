@@ -15,30 +15,49 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from blueshift_sync.delivery import retention
+from blueshift_sync import services
+from blueshift_sync.delivery import gathering, imports, retention
 from blueshift_sync.delivery.call_sums import sum_up_calls
 from blueshift_sync.delivery.drain import seconds_until_due
+from blueshift_sync.delivery.lists import note_counts
+from blueshift_sync.delivery.memberships import ListTurns, lists_with_due_members
+from blueshift_sync.delivery.memberships import claim_memberships as claim_all
 from blueshift_sync.delivery.recover import recover_expired_claims
 from blueshift_sync.delivery.status import take_status
 from blueshift_sync.delivery.sweep import sweep
-from blueshift_sync.models import ApiCall, Customer, ListMembership, RecordResult, SyncRun
+from blueshift_sync.models import (
+    ApiCall,
+    Customer,
+    CustomerList,
+    ListImportMatch,
+    ListMembership,
+    RecordResult,
+    SyncRun,
+)
 from tests.delivery.one_call import claim_customers, claim_memberships
-from tests.factories import make_customer, make_list, make_run
+from tests.factories import make_customer, make_import, make_list, make_run
 
 DUE_CUSTOMERS = 80_000
 DUE_MEMBERSHIPS = 20_000
 OLD_CALLS = 21_600
+FEW = 40
+#: Customers who are in step, and as many who are due, while a file is matched.
+IN_FILES = 10_000
 TABLES = (Customer._meta.db_table, ListMembership._meta.db_table)
 
 
 @pytest.fixture
 def backlog(db: None) -> None:
     """Due rows: four fifths of them customers, the others memberships of customers that are in step."""
+    make_backlog(DUE_CUSTOMERS, DUE_MEMBERSHIPS)
+
+
+def make_backlog(due_customers: int, due_memberships: int) -> None:
     due_at = timezone.now() - timedelta(hours=1)
     in_step = {"state": "SYNCED", "due_at": None}
     customers = [
-        Customer(customer_id=f"c{number}", **({"due_at": due_at} if number < DUE_CUSTOMERS else in_step))
-        for number in range(DUE_CUSTOMERS + DUE_MEMBERSHIPS)
+        Customer(customer_id=f"c{number}", **({"due_at": due_at} if number < due_customers else in_step))
+        for number in range(due_customers + due_memberships)
     ]
     Customer.objects.bulk_create(customers, batch_size=2000)
     news, run = make_list(identifier_key="customer_id"), make_run(kind="LISTS")
@@ -46,6 +65,11 @@ def backlog(db: None) -> None:
     ListMembership.objects.bulk_create(
         [ListMembership(customer_list=news, customer_id=pk, run=run, due_at=due_at) for pk in pks], batch_size=2000
     )
+    analyze()
+
+
+def analyze() -> None:
+    """What autovacuum does after a while."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE")
@@ -117,6 +141,68 @@ def test_nothing_that_is_asked_again_and_again_reads_the_whole_backlog(backlog: 
     # The backlog takes its time to be made: the status is asked here too.
     Customer.objects.filter(state="PENDING", customer_id__endswith="7").update(state="FAILED", due_at=None)
     assert_read_by_index(take_status)
+
+
+def test_a_file_is_matched_and_carried_out_by_indexes(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part of it, by either identifier, while another file with many customers waits, and the list has many members.
+
+    Of a hundredth of a table PostgreSQL reads all, and rightly; of a million customers a part is far less.
+    """
+    make_backlog(IN_FILES, IN_FILES)
+    news = CustomerList.objects.get()
+    found = list(Customer.objects.order_by("pk")[:FEW])
+    for customer in found:
+        customer.email = f"{customer.customer_id}@example.com"
+        customer.save()
+    another = make_import(*Customer.objects.order_by("-pk")[:IN_FILES], customer_list=news)
+    rows = []
+    for key in ("customer_id", "email"):
+        row = make_import(state="MATCHING", identifier_key=key, customer_list=news, parts_matched=0)
+        row.parts.update(lines=[[number, getattr(customer, key)] for number, customer in enumerate(found, start=1)])
+        rows.append(row)
+    analyze()
+    tables = (*TABLES, ListImportMatch._meta.db_table)
+    for row in rows:
+        assert_read_by_index(lambda matched=row: imports.match(matched.pk, seconds=None), tables)  # type: ignore[misc]
+        row.refresh_from_db()
+        assert row.customers == FEW
+    monkeypatch.setattr(gathering, "SLICE", FEW // 2)
+    monkeypatch.setattr(gathering, "REQUEST_SECONDS", 0)
+    assert_read_by_index(lambda: services.start_import(row), tables)
+    assert news.memberships.filter(run__imports=row).count() == gathering.SLICE
+    assert another.matches.count() == IN_FILES
+
+
+@pytest.fixture
+def many_lists(db: None) -> None:
+    """A thousand lists, with twenty due members each."""
+    Customer.objects.bulk_create(Customer(customer_id=f"c{number}") for number in range(20))
+    Customer.objects.update(state="SYNCED", due_at=None)
+    CustomerList.objects.bulk_create(
+        CustomerList(list_id=number, identifier_key="customer_id", is_ready=True, read_due_at=None)
+        for number in range(1, 1001)
+    )
+    people = list(Customer.objects.values_list("pk", flat=True))
+    due_at = timezone.now() - timedelta(hours=1)
+    for customer_list in CustomerList.objects.order_by("pk"):
+        ListMembership.objects.bulk_create(
+            ListMembership(customer_list=customer_list, customer_id=pk, due_at=due_at) for pk in people
+        )
+    analyze()
+
+
+def test_of_a_thousand_lists_those_with_due_members_are_found_by_index(many_lists: None) -> None:
+    run = make_run(kind="LISTS")
+    turns = ListTurns()
+    tables = [ListMembership._meta.db_table]
+    assert_read_by_index(lambda: [turns.next() for _ in range(30)], tables)
+    assert_read_by_index(lambda: claim_all(lambda kind: run.pk, 2, turns), tables)
+    # The others have been sent: each costs a look into the index.
+    last = CustomerList.objects.latest("pk")
+    ListMembership.objects.exclude(customer_list=last).update(state="SYNCED", due_at=None, claim_token=None)
+    assert_read_by_index(lambda: list(lists_with_due_members()[:20]), tables)
+    assert list(lists_with_due_members()) == [last.pk]
+    assert_read_by_index(lambda: note_counts(last.pk), tables)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import connection
@@ -163,6 +164,16 @@ def test_a_worker_whose_lease_ran_out_may_not_settle(send: Callable[[], Finish])
     assert list(RecordResult.objects.values_list("outcome", flat=True)) == ["UNKNOWN"]
 
 
+@pytest.mark.parametrize("outcome", RecordOutcome)
+def test_only_the_claims_own_token_settles(send: Callable[[], Finish], outcome: RecordOutcome) -> None:
+    make_customer()
+    finish = send()
+    Customer.objects.update(claim_token=UUID(int=7))
+    claimed_by_another = Customer.objects.values().get()
+    finish(outcome, "bad")
+    assert Customer.objects.values().get() == claimed_by_another
+
+
 @pytest.mark.parametrize("newer_is_answered_first", [True, False])
 def test_what_a_late_call_may_have_undone_goes_again(send: Callable[[], Finish], newer_is_answered_first: bool) -> None:
     customer = make_customer()
@@ -186,6 +197,15 @@ def test_a_living_workers_claim_is_left_alone(send: Callable[[], Finish]) -> Non
     send()
     sweep()
     assert Customer.objects.get().state == "SENDING"
+    assert ApiCall.objects.get().state == "OPEN"
+
+
+def test_a_call_is_not_closed_for_its_age_while_its_worker_lives(send: Callable[[], Finish]) -> None:
+    """The clock of the worker that opened it may be slow."""
+    make_customer()
+    send()
+    ApiCall.objects.update(started_at=timezone.now() - timedelta(hours=1))
+    sweep()
     assert ApiCall.objects.get().state == "OPEN"
 
 

@@ -37,9 +37,11 @@ def test_bad_records_never_hold_up_the_good_ones(unthrottled: Any) -> None:
     assert (run.state, run.accepted, run.rejected) == ("PARTIAL", 48, 2)
 
 
-def test_a_refused_batch_is_halved_until_the_guilty_record_stands_alone(unthrottled: Any) -> None:
+@pytest.mark.parametrize("status", [400, 413])
+def test_a_refused_batch_is_halved_and_that_is_nobodys_attempt(unthrottled: Any, settings: Any, status: int) -> None:
+    settings.BLUESHIFT_SYNC = {**settings.BLUESHIFT_SYNC, "MAX_ATTEMPTS": 1}
     make_customers(16)
-    unthrottled.fail("status", status=400, endpoint="CUSTOMERS_BULK", next=1, apply=False)
+    unthrottled.fail("status", status=status, endpoint="CUSTOMERS_BULK", next=1, apply=False)
     drain()
     assert states() == {"SYNCED": 16}
     assert list(ApiCall.objects.order_by("id").values_list("record_count", "state")) == [
@@ -47,7 +49,25 @@ def test_a_refused_batch_is_halved_until_the_guilty_record_stands_alone(unthrott
         (8, "SUCCEEDED"),
         (8, "SUCCEEDED"),
     ]
-    assert not Customer.objects.exclude(attempts=0).exists()
+
+
+def test_halving_goes_on_until_the_guilty_record_stands_alone(
+    unthrottled: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.BLUESHIFT_SYNC = {**settings.BLUESHIFT_SYNC, "MAX_ATTEMPTS": 1}
+    make_customers(15)
+    make_customer(customer_id="guilty")
+    original = BlueshiftClient.send
+
+    def send(client: BlueshiftClient, call: HttpCall, **options: Any) -> Exchange:
+        return Exchange(status=400) if b"guilty" in (call.body or b"") else original(client, call, **options)
+
+    monkeypatch.setattr(BlueshiftClient, "send", send)
+    drain()
+    assert states() == {"FAILED": 1, "SYNCED": 15}
+    assert Customer.objects.get(state="FAILED").customer_id == "guilty"
+    refused = ApiCall.objects.filter(status_code=400).order_by("pk").values_list("record_count", flat=True)
+    assert list(refused) == [16, 8, 4, 2, 1]
 
 
 def test_an_unreadable_answer_is_unknown_and_the_records_go_one_by_one(unthrottled: Any) -> None:

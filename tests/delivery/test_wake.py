@@ -13,6 +13,7 @@ from redis.exceptions import ConnectionError  # noqa: A004 - that of Redis
 from blueshift_sync.delivery import drain as drain_module
 from blueshift_sync.delivery import wake
 from blueshift_sync.delivery.redis import account_key
+from blueshift_sync.delivery.sweep import sweep
 from project.shop.models import Customer
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -74,6 +75,16 @@ def test_a_change_that_comes_once_a_drain_has_begun_queues_another() -> None:
     wake.acknowledge()
     save_customer(2)
     assert queued() == 2
+
+
+def test_the_sweep_wakes_another_worker_where_the_first_died_before_its_drain_began() -> None:
+    save_customer(1)
+    queue = django_rq.get_queue("default")
+    queue.connection.lpop(queue.key)
+    save_customer(2)
+    assert queued() == 0  # as far as a save can tell, one is queued
+    sweep()
+    assert queued() == 1
 
 
 def test_an_unchanged_save_wakes_nobody() -> None:

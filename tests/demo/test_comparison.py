@@ -5,8 +5,10 @@ import uuid
 from decimal import Decimal
 
 import pytest
+from django.utils import timezone
 
 from blueshift_sync.models import Customer as MirroredCustomer
+from blueshift_sync.models import CustomerList, ListMembership
 from project.demo.comparison import Account, differences, expected_fields
 from project.shop.models import Customer, Newsletter, NewsletterSignup, Order, Plan, Subscription
 
@@ -60,6 +62,28 @@ def account(*customers: dict[str, object], members: tuple[str, ...] = ("ada@exam
 def test_an_account_that_holds_exactly_the_shop_has_no_differences(ada: Customer) -> None:
     assert expected_fields(ada) == ADA_HELD
     assert list(differences(account(ADA_HELD))) == []
+
+
+@pytest.mark.parametrize(
+    ("members", "stopped", "waiting", "complaint"),
+    [
+        ((), True, True, None),
+        ((), False, True, "but the mirror doesn't say so"),
+        ((), True, False, "0 memberships wait for the list 7 (Letter); it should be 1"),
+        (("ada@example.com",), True, True, "ada@example.com is on the list 7 (Letter), which takes no members"),
+    ],
+)
+def test_of_a_list_that_takes_no_members_everybody_waits(
+    ada: Customer, members: tuple[str, ...], stopped: bool, waiting: bool, complaint: str | None
+) -> None:
+    rows = ListMembership.objects.filter(customer_list__list_id=7)
+    rows.update(due_at=None if waiting else timezone.now())
+    if stopped:
+        CustomerList.objects.filter(list_id=7).update(stopped_at=timezone.now(), error_message="Gone.")
+    held = Account([ADA_HELD], {7: {"source": "email", "status": "deleted", "members": list(members)}})
+    found = list(differences(held))
+    assert len(found) == (complaint is not None), found
+    assert not complaint or complaint in found[0]
 
 
 def test_a_wrong_field_is_named(ada: Customer) -> None:

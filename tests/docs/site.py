@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -176,17 +177,24 @@ def answers(port: int) -> bool:
 
 
 def curl(arguments: list[str]) -> Any:
-    """Makes the request of a curl command, which need not be on this machine. Returns the JSON of the answer."""
-    match arguments:
-        case ["-u", login, url]:
-            user, _, password = login.partition(":")
-        case _:
-            raise AssertionError(f"Nobody knows these arguments of curl: {arguments}")
+    """Makes the request of a curl command, which need not be on this machine. Returns the JSON, or the text."""
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    parser.add_argument("-u", dest="login", required=True)
+    parser.add_argument("-H", dest="headers", action="append", default=[])
+    parser.add_argument("-d", dest="body")
+    parser.add_argument("-X", dest="method")
+    parser.add_argument("url")
+    options = parser.parse_args(arguments)
+    user, _, password = options.login.partition(":")
+    method = options.method or ("GET" if options.body is None else "POST")
+    headers = dict(header.split(": ", 1) for header in options.headers)
     with requests.Session() as session:
         session.trust_env = False
-        answer = session.get(url, auth=(user, password), timeout=30)
-    assert answer.ok, f"{url} answers {answer.status_code}: {answer.text}"
-    return answer.json()
+        answer = session.request(
+            method, options.url, auth=(user, password), headers=headers, data=options.body, timeout=30
+        )
+    assert answer.ok, f"{options.url} answers {answer.status_code}: {answer.text}"
+    return answer.json() if answer.headers["Content-Type"].partition(";")[0] == "application/json" else answer.text
 
 
 def assert_installable(requirements: list[str]) -> None:

@@ -141,7 +141,7 @@ def test_page_audit(site: Site) -> None:
         site.follow([block])
         said.append(site.said)
     assert said == [
-        "0 bodies emptied.\n0 calls deleted.\n0 runs deleted.\n",
+        "0 bodies emptied.\n0 parts of files deleted.\n0 calls deleted.\n0 files deleted.\n0 runs deleted.\n",
         "0 results in 0 calls; the customer's own record: False\n",
     ]
 
@@ -151,6 +151,11 @@ def test_page_settings(bare_site: Site) -> None:
     bare_site.command("python manage.py check --fail-level WARNING")
     settings = "settings.BLUESHIFT_SYNC['REDACT']"
     assert bare_site.value("from django.conf import settings", settings) == ["phone_number", "birth_date"]
+
+
+def test_page_checks(bare_site: Site) -> None:
+    bare_site.follow(blocks("docs/checks.md"))
+    bare_site.command("python manage.py check --fail-level INFO")  # it has no source
 
 
 def test_page_how_it_works(bare_site: Site) -> None:
@@ -217,16 +222,36 @@ def test_page_api(site: Site) -> None:
     steps = ("2.", "3.", "4.", "5.", "6.")
     site.follow(block for block in blocks(INSTALL) if block.section.startswith(steps))
     site.follow(blocks("docs/api.md"))
-    assert site.answer["results"] == []  # no worker has run
+    assert site.answer["openapi"].startswith("3.1")
     runs = "list(SyncRun.objects.order_by('pk').values_list('kind', 'trigger', 'total'))"
     assert site.value("from blueshift_sync.models import SyncRun", runs) == [
         ["LISTS", "COMMAND", 1],
         ["CUSTOMERS", "COMMAND", 0],
         ["CUSTOMERS", "RETRY", 0],
         ["CUSTOMERS", "COMMAND", 1],
+        ["CUSTOMERS", "API", 1],
+        ["CUSTOMERS", "RETRY", 0],
+        ["LISTS", "API", 1],
+        ["LISTS", "API", 1],
     ]
     sent = "[receiver.__name__ for receiver, _ in sending_stopped.send(None, code='forbidden', reason='No.')]"
     assert site.value("from blueshift_sync.signals import sending_stopped", sent) == ["tell_the_admins"]
+
+
+def test_page_lists(site: Site) -> None:
+    steps = ("2.", "3.", "4.", "5.", "6.")
+    site.follow(block for block in blocks(INSTALL) if block.section.startswith(steps))
+    first, try_again, send = blocks("docs/lists.md")
+    site.follow([first])
+    model = "from blueshift_sync.models import CustomerList"
+    lists = "list(CustomerList.objects.order_by('pk').values_list('name', 'list_id', 'identifier_key', 'stopped_at'))"
+    assert site.value(model, lists) == [["VIPs", None, "customer_id", None], ["", 35869, "", None]]
+    site.script(f"{model}\nCustomerList.objects.update(stopped_at='2026-01-01T00:00Z', is_ready=False)")
+    site.follow([try_again])
+    assert [row[3] for row in site.value(model, lists)] == [None, None]
+    site.script(f"{model}\nCustomerList.objects.update(is_ready=True)")
+    site.follow([send])
+    assert site.value("from blueshift_sync.models import SyncRun", "SyncRun.objects.count()") == 3
 
 
 def test_page_testing(site: Site) -> None:

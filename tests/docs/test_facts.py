@@ -15,10 +15,12 @@ from blueshift_sync import services, signals
 from blueshift_sync.api.filters import RECORD_FILTERS
 from blueshift_sync.api.urls import router
 from blueshift_sync.conf import AppSettings
+from blueshift_sync.delivery.status_totals import THRESHOLDS
 from blueshift_sync.models import SyncState
 from blueshift_sync.sources import CustomerSource, MembershipSource
 from tests.docs.pages import PAGES, ROOT, anchors, inline_code, links, prose, read, table
 
+EVERY_RECORD = {*RECORD_FILTERS, "source_type"}
 EVERY_PAGE = pytest.mark.parametrize("path", [str(page.relative_to(ROOT)) for page in PAGES])
 
 
@@ -89,18 +91,43 @@ def test_every_endpoint_is_in_the_table_with_its_filters() -> None:
     for prefix, view, _name in router.registry:
         filters = {name.split("__")[0] for name in view.filterset_class.base_filters}
         row = rows[f"{prefix}/"][2]
-        every_record = set(RECORD_FILTERS) if "every record" in row else set()
+        every_record = EVERY_RECORD if "every record" in row else set()
         assert set(re.findall(r"`(\w+)`", row)) | every_record == filters
+
+
+def test_every_action_is_in_the_table() -> None:
+    named = {
+        re.sub(r"\d+", "1", path)
+        for row in table("docs/api.md", "POST to | does | takes")
+        for path in re.findall(r"[a-z]+/(?:1/)?[a-z]+/", row)
+    }
+    actions = {
+        f"{prefix}/{'1/' if action.detail else ''}{action.url_path}/"
+        for prefix, view, _name in router.registry
+        for action in view.get_extra_actions()
+    }
+    assert named == actions
+
+
+def test_every_threshold_is_named() -> None:
+    sentence = read("docs/api.md").split("The thresholds are ", 1)[1].split(", and", 1)[0]
+    assert set(re.findall(r"`(\w+)`", sentence)) == set(THRESHOLDS)
 
 
 def test_the_filters_of_every_record_are_named() -> None:
     sentence = read("docs/api.md").split("The filters of every record\nare ", 1)[1].split(".\n", 1)[0]
-    assert set(re.findall(r"`(\w+)`", sentence)) == set(RECORD_FILTERS)
+    assert set(re.findall(r"`(\w+)`", sentence)) == EVERY_RECORD
+
+
+def test_every_command_is_in_the_table() -> None:
+    rows = table("docs/how-it-works.md", "command | does | ends with 1 when")
+    commands = {path.stem for path in ROOT.glob("blueshift_sync/management/commands/blueshift_*.py")}
+    assert {match for row in rows for match in re.findall(r"^`?(blueshift_\w+)", row)} == commands
 
 
 def test_every_python_call_is_in_the_table() -> None:
     rows = table("docs/api.md", "call | does")
-    assert {row.split("(")[0] for row in rows} == set(services.__all__)
+    assert {name for row in rows for name in re.findall(r"(\w+)(?=\()", row)} == set(services.__all__)
 
 
 def test_every_signal_is_in_the_table() -> None:

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.db.models import QuerySet
+from django.test.utils import CaptureQueriesContext
 
 from blueshift_sync import services
 from blueshift_sync.models import Customer, ListMembership
@@ -190,6 +192,29 @@ class TestNumberOfQueries:
         count = count_queries(lambda: services.capture(Person.objects.all()))
         assert count <= 3 * 14
         assert Customer.objects.filter(firstname="Ada").count() == 3 * CHUNK
+
+
+class TestStatistics:
+    """PostgreSQL's planner must hear of rows that come faster than autovacuum does."""
+
+    def test_the_table_is_analysed_as_it_grows_and_not_when_nothing_changes(
+        self, monkeypatch: pytest.MonkeyPatch, analyses_of: Callable[[], int]
+    ) -> None:
+        monkeypatch.setattr("blueshift_sync.sources.slices.CHUNK", 2)
+        monkeypatch.setattr("blueshift_sync.sources.statistics.FEW", 4)
+        Shopper.objects.bulk_create([Shopper(customer_number=f"c{number}") for number in range(13)])
+        # After 4 and after 8 of the 13.
+        assert analyses_of() == (2 if connection.vendor == "postgresql" else 0)
+        assert analyses_of() == 0
+
+    @pytest.fixture
+    def analyses_of(self) -> Callable[[], int]:
+        def count() -> int:
+            with CaptureQueriesContext(connection) as queries:
+                backfill("shop.Customer")
+            return sum(query["sql"].startswith("ANALYZE") for query in queries)
+
+        return count
 
 
 class TestSlices:

@@ -78,7 +78,7 @@ def test_the_mixin_works_in_the_theme_in_either_order(
     shown = admin_client.get(url(model, "change", obj.pk))
     assert "Latest calls" in text_of(shown)
     assert f'href="{page_url(call)}"' in shown.content.decode()
-    admin_client.post(url(model, "changelist"), action("push_to_blueshift", obj))
+    admin_client.post(url(model, "changelist"), action("blueshift_push", obj))
     assert SyncRun.objects.get().total == 1
 
 

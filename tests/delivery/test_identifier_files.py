@@ -1,0 +1,158 @@
+"""Files of identifiers, as spreadsheet programs and people write them."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from collections.abc import Iterator
+from io import BytesIO, RawIOBase
+from typing import Any
+
+import pytest
+
+from blueshift_sync.delivery.identifier_files import LONGEST_LINE, Line, lines_of, read_file
+from blueshift_sync.exceptions import UnusableFile
+
+
+def read(text: str | bytes, key: str = "email") -> tuple[str, list[tuple[int, str, str]]]:
+    raw = text.encode() if isinstance(text, str) else text
+    found, lines = read_file(BytesIO(raw), key)
+    return found, [tuple(line) for line in lines]
+
+
+ADA, BOB = (1, "ada@x.com", ""), (2, "bob@x.com", "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ada@x.com\nbob@x.com\n",
+        "ada@x.com\nbob@x.com",
+        "ada@x.com\r\nbob@x.com\r\n",
+        "ada@x.com\rbob@x.com",
+        "\ufeffada@x.com\nbob@x.com\n",
+        '"ada@x.com"\n"bob@x.com"\n',
+        "ada@x.com,1\nbob@x.com,2\n",
+        "ada@x.com;Ada, the first\nbob@x.com;Bob, the other\n",
+        "ada@x.com\t1\nbob@x.com\t2\n",
+        " ada@x.com \n bob@x.com \n",
+    ],
+)
+def test_a_file_without_a_header_has_the_identifiers_in_its_first_column(text: str) -> None:
+    assert read(text) == ("email", [ADA, BOB])
+
+
+@pytest.mark.parametrize(
+    ("header", "key"),
+    [
+        ("name,email", "email"),
+        ("name,E-Mail", "email"),
+        ("name;Email", "email"),
+        ("name, as in the passport;Email", "email"),
+        ('"name"\t"EMAIL"', "email"),
+        ("name,customer_id", "customer_id"),
+        ("name,Customer ID", "customer_id"),
+        ("\ufeffname,customer_id", "customer_id"),
+    ],
+)
+def test_a_header_names_the_column(header: str, key: str) -> None:
+    delimiter = next(each for each in ";\t," if each in header)
+    assert read(f"{header}\nAda{delimiter}a@b\n") == (key, [(2, "a@b", "")])
+
+
+@pytest.mark.parametrize(("key", "found"), [("email", "a@b"), ("customer_id", "C-1")])
+def test_of_two_columns_the_lists_own_is_taken(key: str, found: str) -> None:
+    assert read("customer_id,email\nC-1,a@b\n", key) == (key, [(2, found, "")])
+
+
+@pytest.mark.parametrize(("text", "key"), [("ada@x.com\n", "email"), ("C-1\n", "customer_id")])
+def test_where_the_lists_identifier_isnt_known_the_first_line_tells(text: str, key: str) -> None:
+    assert read(text, "")[0] == key
+
+
+def test_blank_lines_say_nothing_and_are_counted() -> None:
+    assert read("\n\r\n  \nada@x.com\n,,\n\nbob@x.com\n\n") == ("email", [(4, "ada@x.com", ""), (7, "bob@x.com", "")])
+
+
+def test_excels_line_about_the_delimiter_is_passed_over() -> None:
+    assert read("sep=;\nname;email\nAda;ada@x.com\n") == ("email", [(3, "ada@x.com", "")])
+
+
+def test_a_cell_over_several_lines_counts_them() -> None:
+    assert read('street,email\n"1 High St\nLondon",ada@x.com\n,bob@x.com\n') == (
+        "email",
+        [(2, "ada@x.com", ""), (4, "bob@x.com", "")],
+    )
+
+
+@pytest.mark.parametrize(
+    ("cell", "problem"),
+    [
+        ("x,", "empty"),
+        ("x", "empty"),
+        ("x,ada", "malformed"),
+        ("x,@x.com", "malformed"),
+        ("x,a da@x.com", "malformed"),
+        ("x," + "a" * 330 + "@x.com", "long"),
+        ("x,ada\x07@x.com", "invisible"),
+        ('x,"ada\n@x.com"', "invisible"),
+    ],
+)
+def test_a_bad_line_is_reported_and_the_others_are_read(cell: str, problem: str) -> None:
+    _key, lines = read(f"name,email\nAda,ada@x.com\n{cell}\n,bob@x.com\n")
+    assert [(number, said) for number, _identifier, said in lines[:2]] == [(2, ""), (3, problem)]
+    assert lines[2][1:] == ("bob@x.com", "")
+    assert len(lines[1][1]) <= 320
+
+
+@pytest.mark.parametrize(
+    ("raw", "sentence"),
+    [
+        (b"", "The file is empty."),
+        (b"\n \n", "The file is empty."),
+        (b"PK\x03\x04\x00\x00", "Line 1 has a NUL byte"),
+        (b"email\na@b\na\x00@b\n", "Line 3 has a NUL byte"),
+        ("email\na@b\n".encode("utf-16"), "UTF-16"),
+        ("email\na@b\nzoë@b\n".encode("latin-1"), "Line 3 isn't written in UTF-8"),
+        (b"name,phone\nAda,1\n", "Line 1 names no column"),
+        (b"a@b\n" + b"x" * (LONGEST_LINE + 70_000), "Line 2 is longer than"),
+        (b'email,name\na@b,"Ada\nb@c,"Bob"\n', "quotation marks from line 2"),
+        (b'email,name\na@b,Ada\nc@d,"never closed\ne@f,x\n', "quotation marks from line 3"),
+    ],
+)
+def test_what_isnt_such_a_file_is_refused_with_a_sentence(raw: bytes, sentence: str) -> None:
+    with pytest.raises(UnusableFile, match=sentence):
+        read(raw)
+
+
+def test_texts_are_lines_too() -> None:
+    assert list(lines_of(["a@b", "", "c"], "email")) == [
+        Line(1, "a@b"),
+        Line(2, "", "empty"),
+        Line(3, "c", "malformed"),
+    ]
+
+
+class Endless(RawIOBase):
+    """A file that is made while it is read."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+
+    def read(self, size: int = -1) -> bytes:
+        return next(self._pieces, b"")
+
+
+def test_memory_doesnt_grow_with_the_file() -> None:
+    piece = b"".join(b"person%06d@example.com;x\n" % number for number in range(1000))
+    file: Any = Endless(piece for _ in range(400))
+    gc.collect()
+    tracemalloc.start()
+    try:
+        _key, found = read_file(file, "email")
+        assert sum(1 for _ in found) == 400_000
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # Other threads of the test's process are counted too, so the bound is a wide one.
+    assert peak < 400 * len(piece) / 10
