@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-NAMES = ("throughput", "rate", "save", "backfill", "memory", "audit_size", "limiter", "admin")
+NAMES = ("throughput", "lists", "rate", "save", "backfill", "memory", "audit_size", "limiter", "admin", "api")
 RESULTS = Path(__file__).parent / "results.json"
 PACKAGES = ("Django", "rq", "django-rq", "redis", "requests", "psycopg", "uvicorn", "uvloop", "httptools")
 

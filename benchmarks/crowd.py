@@ -35,7 +35,8 @@ BIG = (Customer, ListMembership, ApiCall, RecordResult, SyncRun, CustomerRemoval
 #: Of a hundred records: 86 in step, and as many of the others as an operator has to look for on a bad day.
 STATE = """(CASE WHEN i % 100 < 86 THEN 'SYNCED' WHEN i % 100 < 92 THEN 'PENDING'
     WHEN i % 100 < 98 THEN 'FAILED' ELSE 'EXCLUDED' END)"""
-ERROR_CODE = """(CASE WHEN i % 100 NOT BETWEEN 92 AND 97 THEN '' WHEN i % 1000 < 993 THEN 'invalid_email'
+ERROR_CODE = """(CASE WHEN i % 100 = 99 THEN CASE WHEN i % 10000 = 99 THEN 'excluded_by_operator' ELSE 'excluded' END
+    WHEN i % 100 NOT BETWEEN 92 AND 97 THEN '' WHEN i % 1000 < 993 THEN 'invalid_email'
     WHEN i % 1000 < 998 THEN 'type_changed' ELSE 'cause_' || i % 20 END)"""
 OUTCOME = """(CASE WHEN i % 100 < 90 THEN 'ACCEPTED' WHEN i % 100 < 96 THEN 'REJECTED'
     WHEN i % 100 < 98 THEN 'RETRY' ELSE 'UNKNOWN' END)"""
@@ -74,6 +75,8 @@ def _write(cursor: Any, customers: int) -> None:
     failed = {
         "error_code": ERROR_CODE,
         "error_message": f"CASE WHEN {ERROR_CODE} = '' THEN '' ELSE 'Refused: ' || i END",
+        "error_cause": f"CASE WHEN {STATE} = 'FAILED' THEN left(md5({ERROR_CODE}), 16) ELSE '' END",
+        "failed_at": f"CASE WHEN {STATE} = 'FAILED' THEN {MOMENT.format(count=customers)} END",
     }
     waiting = {
         "state": STATE,
@@ -93,8 +96,8 @@ def _write(cursor: Any, customers: int) -> None:
         cursor,
         SyncRun,
         runs,
-        kind="'CUSTOMERS'",
-        trigger="'SIGNAL'",
+        kind="CASE WHEN i % 3000 = 0 THEN 'LISTS' ELSE 'CUSTOMERS' END",
+        trigger="CASE WHEN i % 3000 < 2 THEN 'ADMIN' ELSE 'SIGNAL' END",
         state="CASE WHEN i % 100 < 90 THEN 'SUCCEEDED' WHEN i % 100 < 97 THEN 'PARTIAL' ELSE 'FAILED' END",
         total="20",
         accepted="18",
@@ -135,7 +138,7 @@ def _write(cursor: Any, customers: int) -> None:
         calls,
         run_id=f"1 + i % {runs}",
         customer_list_id=f"CASE WHEN i % 3 = 0 THEN 1 + i % {LISTS} END",
-        endpoint="CASE WHEN i % 3 = 0 THEN 'LIST_ADD' ELSE 'CUSTOMERS_BULK' END",
+        endpoint="CASE WHEN i % 5000 = 0 THEN 'LIST_REMOVE' WHEN i % 3 = 0 THEN 'LIST_ADD' ELSE 'CUSTOMERS_BULK' END",
         method="'POST'",
         url="'https://api.getblueshift.com/api/v1/customers/bulk'",
         request_body=BODY,
@@ -162,6 +165,7 @@ def _write(cursor: Any, customers: int) -> None:
         outcome=OUTCOME,
         code=CODE,
         message=f"CASE WHEN {CODE} = '' THEN '' ELSE 'Refused: ' || i END",
+        error_cause=f"CASE WHEN {CODE} = '' THEN '' ELSE left(md5({CODE}), 16) END",
     )
     _insert(
         cursor,

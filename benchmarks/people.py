@@ -9,11 +9,16 @@ def payload(number: int) -> dict[str, Any]:
     """The customer object number `number`: identifiers, names and eight attributes, some 300 bytes of JSON."""
     return {
         "customer_id": f"C-{number:08}",
-        "email": f"customer.{number}@example.com",
+        "email": email(number),
         "firstname": "Ada",
         "lastname": f"Lovelace-{number % 997}",
         **attributes(number),
     }
+
+
+def email(number: int) -> str:
+    """The e-mail address of that customer."""
+    return f"customer.{number}@example.com"
 
 
 def attributes(number: int) -> dict[str, Any]:

@@ -36,6 +36,32 @@ def plain_loop(url: str, count: int) -> Callable[[], int]:
     return measured
 
 
+def plain_list_loop(url: str, list_id: int, count: int, size: int) -> Callable[[], int]:
+    """As `plain_loop`, for a list's members; more than 25 in a call are sent asynchronously."""
+    import requests  # noqa: PLC0415
+
+    address = f"{url}/api/v1/custom_user_lists/bulk_add_users_to_list/{list_id}"
+    batches = [
+        {
+            "identifier_key": "email",
+            "identifier_values": [people.email(number) for number in range(start, start + size)],
+        }
+        for start in range(0, count, size)
+    ]
+
+    def measured() -> int:
+        accepted = 0
+        with requests.Session() as session:
+            session.auth = ("simulator-key", "")
+            for batch in batches:
+                answer = session.put(address, json=batch, params={"async": "true"} if size > 25 else {}, timeout=30)
+                answer.raise_for_status()
+                accepted += size - len(answer.json()["errors"])
+        return accepted
+
+    return measured
+
+
 def segment(url: str, count: int) -> Callable[[], int]:
     """Segment's library as it comes, but for a queue that is long enough: it drops what doesn't fit."""
     from segment.analytics.client import Client  # noqa: PLC0415
