@@ -71,7 +71,7 @@ def _fill(count: int, mode: str) -> None:
     """Empties everything and makes so many customers in step, who are due to be put on one list."""
     empty()
     members = CustomerList.objects.create(
-        list_id=LIST_ID, mode=mode, identifier_key=CustomerList.IdentifierKey.EMAIL, read_due_at=None
+        list_id=LIST_ID, mode=mode, identifier_key=CustomerList.IdentifierKey.EMAIL, is_ready=True, read_due_at=None
     )
     now = timezone.now()
     for start in range(0, count, FILL_BATCH):
