@@ -50,9 +50,7 @@ def run() -> list[Row]:
     with _database(large):
         found = {name: problems for name, page in _pages().items() if (problems := _plans(*page))}
     if not os.environ.get("BENCH_KEEP"):
-        _CONNECTIONS.pop(large).close()
-        with connection._nodb_cursor() as cursor:
-            cursor.execute(f'DROP DATABASE "{large}"')
+        _drop(large)
     return _rows(times, found, f"{size / 2**30:.1f} GB, written in {seconds:.0f} s")
 
 
@@ -88,6 +86,12 @@ def _database(name: str) -> Iterator[None]:
 
 
 _CONNECTIONS: dict[str, Any] = {}
+
+
+def _drop(database: str) -> None:
+    _CONNECTIONS.pop(database).close()
+    with connection._nodb_cursor() as cursor:
+        cursor.execute(f'DROP DATABASE "{database}"')
 
 
 def _pages() -> dict[str, tuple[Client, str]]:

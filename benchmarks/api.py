@@ -16,14 +16,14 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core import signing
-from django.db import connection, connections
+from django.db import connections
 from django.urls import reverse
 from rest_framework.test import APIClient
 
 from blueshift_sync.api.pagination import Ordering, _salt
 from blueshift_sync.api.urls import router
 
-from .admin import FEW, MANY, _database, _fill, _is_filled
+from .admin import FEW, MANY, _database, _drop, _fill, _is_filled
 from .harness import Row
 
 ROUNDS = 60
@@ -66,8 +66,7 @@ def run() -> list[Row]:
     for wrapper in sides.values():
         wrapper.close()
     if not os.environ.get("BENCH_KEEP"):
-        with connection._nodb_cursor() as cursor:
-            cursor.execute(f'DROP DATABASE "{large}"')
+        _drop(large)
     return [
         _row("requests/s of the REST API with a million customers, to those with a thousand: the worst of all", ratios),
         _row("pages of the REST API deep in a million customers, to the first: the worst of all", deep),

@@ -19,18 +19,23 @@ from blueshift_sync.models import (
     Customer,
     CustomerList,
     CustomerRemoval,
+    ListImport,
+    ListImportMatch,
+    ListImportPart,
     ListMembership,
     RecordResult,
     SyncRun,
 )
 
-LISTS, ATTRIBUTES = 60, 60
+LISTS, ATTRIBUTES, IMPORTS = 60, 60, 60
+#: One of the imports is a file with a line for every customer.
+LARGEST_IMPORT, LINES_PER_PART = 41, 1_000
 #: Rows of each table for a customer; a page shows up to 50, so a thousand customers fill every page.
 CALLS_PER_CUSTOMER, RESULTS_PER_CALL = 0.1, 50
 RUNS_PER_CUSTOMER = REMOVALS_PER_CUSTOMER = 0.06
 #: After so many the sums of 40 days of calls are complete.
 SWEEPS = 40
-BIG = (Customer, ListMembership, ApiCall, RecordResult, SyncRun, CustomerRemoval)
+BIG = (Customer, ListMembership, ApiCall, RecordResult, SyncRun, CustomerRemoval, ListImportPart, ListImportMatch)
 
 #: Of a hundred records: 86 in step, and as many of the others as an operator has to look for on a bad day.
 STATE = """(CASE WHEN i % 100 < 86 THEN 'SYNCED' WHEN i % 100 < 92 THEN 'PENDING'
@@ -180,6 +185,30 @@ def _write(cursor: Any, customers: int) -> None:
         **waiting,
         **failed,
     )
+    _insert(
+        cursor,
+        ListImport,
+        IMPORTS,
+        customer_list_id=f"1 + i % {LISTS}",
+        filename="'members-' || i || '.csv'",
+        identifier_key="'email'",
+        state=f"CASE WHEN i = {LARGEST_IMPORT} OR i % 10 = 0 THEN 'READY' ELSE 'DONE' END",
+        lines=str(customers),
+        matched=str(customers - customers // 10),
+        unknown=str(customers // 10),
+        customers=str(customers),
+    )
+    _insert(
+        cursor,
+        ListImportPart,
+        customers // LINES_PER_PART,
+        list_import_id=str(LARGEST_IMPORT),
+        number="i",
+        problem_count="100",
+        problems="""(SELECT jsonb_agg(jsonb_build_array(1000 * i + n, 'n' || n || '@example.com', 'unknown'))
+            FROM generate_series(1, 100) AS n)""",
+    )
+    _insert(cursor, ListImportMatch, customers, list_import_id=str(LARGEST_IMPORT), customer_id="i")
 
 
 def _insert(cursor: Any, model: type[Model], count: int, **values: str) -> None:
