@@ -180,17 +180,23 @@ class WaitsFor(admin.SimpleListFilter):
 
 
 class IndexedFilter(LinkedFilter):
-    """Filters by a column whose index has only the rows that `within` is true of, and so has to be said too."""
+    """Filters by a column whose index has only the rows that `within` is true of, and so has to be said too.
+
+    Those are the rows where the column isn't empty.
+    """
 
     within: Q
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
         found = super().queryset(request, queryset)
-        return found if found is None or not self.has_output() else found.filter(self.within)
+        return found if found is None or not self._is_within() else found.filter(self.within)
 
     def condition(self) -> Q:
         asked = _parameters_as_condition(self)
-        return asked & self.within if self.has_output() else asked
+        return asked & self.within if self._is_within() else asked
+
+    def _is_within(self) -> bool:
+        return self.has_output() and bool(self.value)
 
 
 class CodeFilter(IndexedFilter):

@@ -201,7 +201,8 @@ def problem(code: str, message: str, **same_problem: str) -> SafeString | str:
     """An error's code and the start of its message. The code links to the rows that `same_problem` filters."""
     if not code and not message:
         return ""
-    shown_code = format_html('<a href="?{}">{}</a>', urlencode(same_problem), code) if same_problem else code
+    is_linked = bool(code and same_problem)
+    shown_code = format_html('<a href="?{}">{}</a>', urlencode(same_problem), code) if is_linked else code
     return format_html(
         '<span class="bsync-problem"><code>{}</code> {}</span>',
         shown_code,

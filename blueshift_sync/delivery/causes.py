@@ -21,8 +21,8 @@ from .runs import SentModel
 CAUSES_FOUND = 200
 CAUSES_SHOWN = 40
 #: Rows of one cause that are counted, and of all causes together, so that many large ones take no longer than one.
-COUNTED = 10_000
-COUNTED_IN_ALL = 20_000
+COUNTED = 5_000
+COUNTED_IN_ALL = 10_000
 #: Failed records of one run that are looked at.
 OF_A_RUN = 5_000
 

@@ -21,6 +21,8 @@ from .runs import SentModel
 
 #: So many records of one state are counted when asked for.
 BOUND = 1000
+#: Among so many whose turn is next the one that has waited longest is looked for.
+OLDEST_AMONG = 250
 #: The sweep counts no more often than this, and for one part of its time: what took a second isn't repeated for 100.
 COUNTED_EVERY = timedelta(minutes=1)
 SHARE_OF_TIME = 0.01
@@ -52,7 +54,7 @@ class Number(NamedTuple):
 class StateNumbers:
     """How many records of one model are in each of the `GROUPS`.
 
-    `oldest` is since when the longest-waiting one waits, of the first thousand whose turn it is.
+    `oldest` is since when the longest-waiting one waits, of the first `OLDEST_AMONG` whose turn it is.
     """
 
     model: SentModel
@@ -94,7 +96,7 @@ def rows_by_state(model: SentModel) -> QuerySet[Any]:
 
 
 def _oldest(model: SentModel) -> datetime | None:
-    first = rows_by_state(model).filter(GROUPS["waiting"])[:BOUND]
+    first = rows_by_state(model).filter(GROUPS["waiting"])[:OLDEST_AMONG]
     oldest: datetime | None = first.aggregate(oldest=Min("waiting_since"))["oldest"]
     return oldest
 

@@ -199,6 +199,14 @@ def test_what_went_wrong_with_a_record_leads_to_all_with_the_same_problem(admin_
     assert found(admin_client, Customer, **query) == [parked.pk]
 
 
+def test_what_a_record_waits_for_without_a_code_is_no_link(admin_client: Client) -> None:
+    waiting = make_customer(error_message="It waits for its customer.", due_at=None)
+    page = admin_client.get(list_url(Customer)).content.decode()
+    assert waiting.error_message in page
+    assert "error_code__exact" not in page
+    assert found(admin_client, Customer, error_code__exact="") == [waiting.pk]
+
+
 def test_a_filter_by_no_number_is_dropped(admin_client: Client) -> None:
     make_call()
     response = admin_client.get(list_url(ApiCall), {"run__id__exact": "abc"})
