@@ -1,10 +1,9 @@
-"""`python -m benchmarks [NAME …]`: measures, prints the table, and keeps the figures in results.json."""
+"""`python -m benchmarks [NAME …]`: measures, prints the table, and keeps the figures in results.json and README.md."""
 
 import argparse
 import datetime
 import importlib
 import importlib.metadata
-import json
 import os
 import platform
 import sys
@@ -13,8 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-NAMES = ("throughput", "lists", "rate", "save", "backfill", "memory", "audit_size", "limiter", "admin", "api")
-RESULTS = Path(__file__).parent / "results.json"
+from .kept import NAMES, figure, keep, results
+
 PACKAGES = ("Django", "rq", "django-rq", "redis", "requests", "psycopg", "uvicorn", "uvloop", "httptools")
 
 
@@ -61,22 +60,23 @@ def _set_up() -> None:
 
 
 def _line(row: Any) -> str:
-    value = f"{row.value:,.2f}" if row.unit in {"×", "commands"} else f"{row.value:,.0f}"
     verdict = ""
     if row.target is not None:
         verdict = f"{'≤' if row.at_most else '≥'} {row.target:g} {'yes' if row.met else 'MISSED'}"
-    return f"  {value:>9} {row.unit:8} {verdict:12} {row.what}{f' ({row.note})' if row.note else ''}"
+    return (
+        f"  {figure(row.value, row.unit):>9} {row.unit:8} {verdict:12} {row.what}{f' ({row.note})' if row.note else ''}"
+    )
 
 
 def _keep(name: str, rows: list[Any]) -> None:
-    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    kept = results()
     kept["machine"] = _machine()
     kept["versions"] = _versions()
     kept.setdefault("benchmarks", {})[name] = {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "rows": [{**asdict(row), "value": round(row.value, 3), "met": row.met} for row in rows],
     }
-    RESULTS.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n")
+    keep(kept)
 
 
 def _machine() -> dict[str, Any]:

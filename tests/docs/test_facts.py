@@ -11,6 +11,7 @@ from django.core.management import get_commands
 from django.dispatch import Signal
 
 import blueshift_sync
+from benchmarks import kept
 from blueshift_sync import services, signals
 from blueshift_sync.api.filters import RECORD_FILTERS
 from blueshift_sync.api.urls import router
@@ -33,6 +34,11 @@ def test_links_and_images_lead_somewhere(path: str) -> None:
         found = (ROOT / path).parent / name if name else ROOT / path
         assert found.exists(), f"{path} links to {target}."
         assert not anchor or anchor in anchors(found), f"{path} links to {target}."
+
+
+def test_the_table_of_the_benchmarks_has_the_figures_that_are_kept() -> None:
+    page = kept.README.read_text()
+    assert kept.with_table(page, kept.results()) == page
 
 
 def test_every_page_is_in_the_index_and_in_the_readme() -> None:
