@@ -58,7 +58,9 @@ def test_no_page_breaks_the_policy(addresses: list[str], open_browser: Callable[
     page = open_browser()
     for address in addresses:
         page.goto(address)
-        page.wait_for_load_state("networkidle")
+        # Two frames later its scripts have run, and what they may not do is in the console. Pages that refresh
+        # themselves never come to rest.
+        page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def test_everything_is_reached_by_keyboard_and_shows_it(addresses: list[str], open_browser: Callable[..., Any]) -> None:
@@ -89,13 +91,9 @@ def test_no_button_lies_on_a_heading(
 
 @pytest.mark.parametrize(
     ("size", "locale", "schemes"),
-    # Colours are the same in every size and direction, and each scheme is seen in more than one of them.
-    [
-        (WIDE, "en-GB", ["light", "dark"]),
-        (NARROW, "en-GB", ["dark"]),
-        (NARROW, "ar", ["light"]),
-    ],
-    ids=["wide", "narrow", "narrow to the left"],
+    # Colours are the same in every size and direction.
+    [(WIDE, "en-GB", ["light", "dark"]), (NARROW, "ar", ["light"])],
+    ids=["wide", "narrow to the left"],
 )
 def test_no_page_violates_wcag(
     addresses: list[str], size: dict[str, int], locale: str, schemes: list[str], open_browser: Callable[..., Any]
@@ -111,11 +109,8 @@ def test_no_page_violates_wcag(
     assert not found, told(found)
 
 
-@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
-def test_no_question_violates_wcag(
-    questions: list[tuple[Action, Model]], size: dict[str, int], open_browser: Callable[..., Any]
-) -> None:
-    page = open_browser(viewport=size, bypass_csp=True)
+def test_no_question_violates_wcag(questions: list[tuple[Action, Model]], open_browser: Callable[..., Any]) -> None:
+    page = open_browser(viewport=NARROW, bypass_csp=True)
     found: dict[str, set[str]] = {}
     assert {one.model for one, _ in questions} >= {Customer, SyncRun, CustomerRemoval, Shopper}
     for one, row in questions:
