@@ -1,10 +1,11 @@
 """The mirror of the site's customers and lists, and the audit of what was sent."""
 
+from .alerts import Alert
 from .attribute_types import AttributeType
 from .audit import ApiCall, RecordResult, SyncRun
 from .customers import Customer
 from .figures import CallSum, StateCount, SweepRecord
-from .imports import ListImport, ListImportMatch, ListImportPart
+from .imports import ListImport, ListImportChunk, ListImportMatch, ListImportPart
 from .lists import CustomerList, ListMembership
 from .pages import FailuresByCause, Overview
 from .removals import CustomerRemoval
@@ -12,6 +13,7 @@ from .sending import SendingStop
 from .state import SyncState
 
 __all__ = [
+    "Alert",
     "ApiCall",
     "AttributeType",
     "CallSum",
@@ -20,6 +22,7 @@ __all__ = [
     "CustomerRemoval",
     "FailuresByCause",
     "ListImport",
+    "ListImportChunk",
     "ListImportMatch",
     "ListImportPart",
     "ListMembership",

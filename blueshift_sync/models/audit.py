@@ -271,4 +271,5 @@ class RecordResult(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.identifier or self.position}: {self.outcome}"
+        """Without the identifier, which not everybody may see who may see results."""
+        return f"#{self.pk}: {self.outcome}"

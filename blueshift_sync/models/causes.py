@@ -34,6 +34,16 @@ _VARIABLE = re.compile(
 )
 
 
+#: What can't be a part of an address ends it, so that no text takes long.
+_PART = r"[^\s@<>()\[\]{}'\",;:]"
+_ADDRESS = re.compile(rf"(?<!{_PART}){_PART}+@{_PART}+")
+
+
+def without_addresses(message: str) -> str:
+    """The message with its e-mail addresses masked: for who may not see whose they are."""
+    return _ADDRESS.sub("…@…", message)
+
+
 @lru_cache(maxsize=1024)
 def cause_of(code: str, message: str) -> str:
     """The digest of an error code and of what its message says in general; empty where there is neither.

@@ -52,6 +52,8 @@ class SweepRecord(models.Model):
     ONLY = 1
 
     finished_at = models.DateTimeField(_("finished at"))
+    #: The primary key of the parked membership that was looked at last: the next sweep goes on from there.
+    last_parked = models.BigIntegerField(default=0, db_default=0, editable=False)
 
     class Meta:
         verbose_name = _("record of the sweep")

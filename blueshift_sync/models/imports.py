@@ -59,6 +59,14 @@ class ListImport(models.Model):
         default=0,
         help_text=_("Of the customers: as wanted already, or on their way."),
     )
+    excluded = models.PositiveBigIntegerField(
+        _("excluded"),
+        default=0,
+        db_default=0,
+        help_text=_("Of the customers: nothing is sent of them until somebody includes them."),
+    )
+    #: How often somebody has begun to read the kept file from its beginning: an earlier one who is still at it stops.
+    readings = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     parts_read = models.PositiveIntegerField(default=0, editable=False)
     parts_matched = models.PositiveIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(_("created at"), default=timezone.now)
@@ -79,12 +87,31 @@ class ListImport(models.Model):
     @property
     def to_change(self) -> int:
         """For how many customers there is something to do."""
-        return self.customers - self.in_step
+        return self.customers - self.in_step - self.excluded
 
     @property
     def problems(self) -> int:
         """How many lines there is something to say of."""
         return self.repeated + self.unknown + self.bad
+
+
+class ListImportChunk(models.Model):
+    """A piece of a file that is too large to be read by a request, until a job has read it. It ends with a line."""
+
+    list_import = models.ForeignKey(ListImport, on_delete=models.CASCADE, related_name="chunks", db_index=False)
+    number = models.PositiveIntegerField()
+    content = models.BinaryField()
+
+    class Meta:
+        verbose_name = _("piece of a list import")
+        verbose_name_plural = _("pieces of list imports")
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["list_import", "number"], name="bsync_import_chunk"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.list_import_id}/{self.number}"
 
 
 class ListImportPart(models.Model):

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from .customers import Customer
 from .fields import EmailKeyField, ExactCharField
 from .fingerprints import fingerprint_of
+from .indexes import PartialIndex
 from .source_reference import SourceReference
 from .state import CHANGE_COLUMNS, SyncState
 
@@ -119,6 +120,18 @@ class CustomerList(models.Model):
     error_code = models.CharField(_("error code"), max_length=64, blank=True, editable=False)
     error_message = models.TextField(_("error message"), blank=True, editable=False)
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
+    idempotency_key = ExactCharField(
+        _("idempotency key"), max_length=128, null=True, blank=True, unique=True, editable=False
+    )
+    request_digest = models.CharField(
+        _("request digest"),
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        help_text=_("Tells whether a request with the same idempotency key is the same one."),
+    )
 
     class Meta:
         verbose_name = _("customer list")
@@ -155,7 +168,43 @@ class CustomerList(models.Model):
         return identifier if by_id else EmailKeyField.key_of(identifier)
 
 
-class ListMembership(SourceReference, SyncState):
+#: Of few memberships, or none.
+HAS_LEFT_RUN = models.Q(left_run__isnull=False)
+
+
+class MembershipObject:
+    """Which identifier a call for a membership names, whatever holds its columns."""
+
+    customer_list: Any
+    customer: Any
+    is_member: Any
+    synced_identifier: Any
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether another identifier has to leave the list before the customer's own is dealt with.
+
+        Of a removal too: nobody knows whether Blueshift keeps members by their identifier or by the customer.
+        """
+        customer_list, known = self.customer_list, str(self.synced_identifier)
+        own = customer_list.identifier_of(self.customer)
+        if not known or customer_list.key_of(known) == customer_list.key_of(own):
+            return False
+        return bool(self.is_member or (own and self.customer.state == SyncState.State.SYNCED))
+
+    @property
+    def is_to_be_removed(self) -> bool:
+        """Whether the next call takes an identifier off the list."""
+        return not self.is_member or self.is_moving
+
+    @property
+    def identifier(self) -> str:
+        """What the next call names on the list; empty where there is nothing that it could name."""
+        known = str(self.synced_identifier)
+        return known if known and self.is_to_be_removed else str(self.customer_list.identifier_of(self.customer))
+
+
+class ListMembership(MembershipObject, SourceReference, SyncState):
     """Whether a customer should be on a list (`is_member`), and is known to be (`synced_is_member`)."""
 
     customer_list = models.ForeignKey(
@@ -189,6 +238,14 @@ class ListMembership(SourceReference, SyncState):
         editable=False,
         help_text=_("The last accepted call was asynchronous: Blueshift sees to it later, and nothing says when."),
     )
+    # No foreign key: a run doesn't stay for it.
+    left_run = models.BigIntegerField(
+        _("left run"),
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_("The run that it had to leave as it waits for something else; cancelling that takes it back too."),
+    )
 
     class Meta(SyncState.Meta):
         verbose_name = _("list membership")
@@ -198,6 +255,7 @@ class ListMembership(SourceReference, SyncState):
             *SyncState.Meta.indexes,
             models.Index(fields=["source_type", "source_id"], name="bsync_listmembership_source"),
             models.Index(fields=["customer_list", "state", "due_at"], name="bsync_listmembership_list_due"),
+            PartialIndex(fields=["left_run", "id"], where=HAS_LEFT_RUN, name="bsync_listmembership_left_run"),
         ]
         constraints = [
             *SyncState.Meta.constraints,
@@ -205,37 +263,16 @@ class ListMembership(SourceReference, SyncState):
         ]
 
     def __str__(self) -> str:
-        return f"{self.customer} – {self.customer_list}"
-
-    @property
-    def is_moving(self) -> bool:
-        """Whether another identifier has to leave the list before the customer's own is dealt with.
-
-        Of a removal too: nobody knows whether Blueshift keeps members by their identifier or by the customer.
-        """
-        customer_list, known = self.customer_list, str(self.synced_identifier)
-        own = customer_list.identifier_of(self.customer)
-        if not known or customer_list.key_of(known) == customer_list.key_of(own):
-            return False
-        return self.is_member or bool(own and self.customer.state == self.State.SYNCED)
-
-    @property
-    def is_to_be_removed(self) -> bool:
-        """Whether the next call takes an identifier off the list."""
-        return not self.is_member or self.is_moving
-
-    @property
-    def identifier(self) -> str:
-        """What the next call names on the list; empty where there is nothing that it could name."""
-        known = str(self.synced_identifier)
-        return known if known and self.is_to_be_removed else self.customer_list.identifier_of(self.customer)
+        """Without the customer, whom not everybody may see who may see memberships."""
+        return f"#{self.pk} – {self.customer_list}"
 
     def set_member(self, is_member: bool, *, due_at: datetime) -> None:  # noqa: FBT001
         """Says whether the customer should be on the list. Sets columns; saving them is the caller's."""
         self.is_member = is_member
         self.fingerprint = fingerprint_of({"is_member": is_member})
+        self.left_run = None  # what was asked for there isn't what is wanted now
         self.mark_changed(due_at=due_at)
 
 
 #: The columns that a source may set.
-MEMBERSHIP_COLUMNS = (*CHANGE_COLUMNS, "is_member", "source_type", "source_id")
+MEMBERSHIP_COLUMNS = (*CHANGE_COLUMNS, "is_member", "left_run", "source_type", "source_id")
