@@ -9,6 +9,10 @@ from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+
+from .client import limits
 
 #: No time, rate or count may be more; seconds of this many are 31 years.
 LARGEST = 10**9
@@ -24,9 +28,9 @@ class AppSettings:
     BASE_URL: str | None = None
     ENABLED: bool = True
     QUEUE: str = "default"
-    CUSTOMERS_PER_CALL: int = 50
+    CUSTOMERS_PER_CALL: int = limits.CUSTOMERS_PER_CALL
     LIST_MODE: Literal["async", "sync"] = "async"
-    CALLS_PER_SECOND: float | None = 5
+    CALLS_PER_SECOND: float | None = limits.CALLS_PER_SECOND
     CONCURRENCY: int = 8
     TIMEOUT: tuple[float, float] = (5, 30)
     DEBOUNCE_SECONDS: float = 1
@@ -37,6 +41,10 @@ class AppSettings:
     BODY_RETENTION_DAYS: float | None = 30
     CALL_RETENTION_DAYS: float | None = 90
     REDACT: tuple[str, ...] | list[str] = ()
+    ALERT_EMAILS: tuple[str, ...] | list[str] = ()
+    ALERT_FAILED_RECORDS: int | None = 100
+    ALERT_WAITING_SECONDS: float | None = 3600
+    SITE_URL: str | None = None
 
     @property
     def can_send(self) -> bool:
@@ -136,6 +144,29 @@ def is_loopback_address(url: Any) -> bool:
     return isinstance(url, str) and _is_safe_url(url) and _is_loopback(urlsplit(url).hostname or "")
 
 
+def _is_email(value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        validate_email(value)
+    except ValidationError:
+        return False
+    return True
+
+
+def _is_site_url(value: Any) -> bool:
+    """Whether `value` is scheme and host, and a port perhaps."""
+    if not isinstance(value, str) or any(character.isspace() for character in value):
+        return False
+    try:
+        parts = urlsplit(value)
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        return False
+    more = parts.path.strip("/") or parts.query or parts.fragment or parts.username or parts.password
+    return parts.scheme in {"http", "https"} and bool(host) and not more
+
+
 def _choice(*allowed: str) -> Rule:
     return Rule(lambda value: value in allowed, "one of " + ", ".join(repr(value) for value in allowed))
 
@@ -149,15 +180,18 @@ _RETENTION = Rule(
 
 RULES: dict[str, Rule] = {
     "API_KEY": Rule(lambda value: value is None or isinstance(value, str), "the User API key as text, or None"),
-    "REGION": _choice("us", "eu"),
+    "REGION": _choice(*limits.REGIONS),
     "BASE_URL": Rule(
         lambda value: value is None or _is_safe_url(value),
         "an https address, or http to a loopback address, without user name and query",
     ),
     "ENABLED": Rule(lambda value: isinstance(value, bool), "True or False"),
     "QUEUE": Rule(_is_name, "the name of a queue in RQ_QUEUES"),
-    "CUSTOMERS_PER_CALL": Rule(lambda value: _is_integer(value) and 1 <= value <= 50, "a whole number from 1 to 50"),
-    "LIST_MODE": _choice("async", "sync"),
+    "CUSTOMERS_PER_CALL": Rule(
+        lambda value: _is_integer(value) and 1 <= value <= limits.CUSTOMERS_PER_CALL,
+        f"a whole number from 1 to {limits.CUSTOMERS_PER_CALL}",
+    ),
+    "LIST_MODE": _choice(*limits.LIST_MEMBERS_PER_CALL),
     "CALLS_PER_SECOND": Rule(
         lambda value: value is None or (_is_number(value) and value > 0),
         "a number above zero, or None for no limit",
@@ -177,6 +211,21 @@ RULES: dict[str, Rule] = {
     "REDACT": Rule(
         lambda value: isinstance(value, list | tuple) and all(_is_name(name) for name in value),
         "a list of names of customer fields",
+    ),
+    "ALERT_EMAILS": Rule(
+        lambda value: isinstance(value, list | tuple) and all(_is_email(address) for address in value),
+        "a list of e-mail addresses",
+    ),
+    "ALERT_FAILED_RECORDS": Rule(
+        lambda value: value is None or (_is_integer(value) and value > 0),
+        "a whole number above zero, or None for never",
+    ),
+    "ALERT_WAITING_SECONDS": Rule(
+        lambda value: value is None or (_is_number(value) and value > 0), "a number above zero, or None for never"
+    ),
+    "SITE_URL": Rule(
+        lambda value: value is None or _is_site_url(value),
+        "the address of the site without a path, such as https://shop.example.com",
     ),
 }
 

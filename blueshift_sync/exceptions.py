@@ -27,3 +27,7 @@ class RedisUnavailable(BlueshiftSyncError):  # noqa: N818
 
 class UnusableFile(BlueshiftSyncError):  # noqa: N818
     """A file of identifiers that can't be read. The message says where, and how to mend it."""
+
+
+class JobFailed(BlueshiftSyncError):  # noqa: N818
+    """A job ended by an error. The message says of what kind; what it said stays out, as it may quote a customer."""

@@ -8,6 +8,7 @@ from .models import Customer, CustomerRemoval, ListMembership
 RESEND = "blueshift_sync.resend_apicall"
 READ_BODIES = "blueshift_sync.view_apicall_body"
 DECIDE_ON_REMOVALS = "blueshift_sync.approve_customerremoval"
+ERASE = "blueshift_sync.erase_customer"
 PUSH_PERMISSIONS: dict[SentModel, str] = {
     Customer: "blueshift_sync.push_customer",
     ListMembership: "blueshift_sync.push_listmembership",

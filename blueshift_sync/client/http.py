@@ -80,6 +80,15 @@ class Exchange:
     code: str = ""
 
 
+class Secret(str):
+    """A text that tracebacks with local variables, as debug pages and error trackers make them, show masked."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(_MASKED)
+
+
 class BlueshiftClient:
     """Sends calls to one Blueshift account. Safe to share between threads; each has its own connections.
 
@@ -101,6 +110,7 @@ class BlueshiftClient:
         timeout: tuple[float, float] = (5, 30),
         user_agent: str = f"blueshift_sync/{__version__}",
     ) -> None:
+        api_key = Secret(api_key)  # from here on, no error shows it
         if not api_key:
             raise ValueError("There is no API key: set the User API key of the Blueshift account.")
         if min(timeout) <= 0:
@@ -109,9 +119,9 @@ class BlueshiftClient:
         self._host = urlsplit(self._base_url).netloc
         self._timeout = timeout
         # The key is the user name and the password is empty, so the colon belongs to it.
-        credential = base64.b64encode(f"{api_key}:".encode()).decode("ascii")
+        credential = Secret("Basic " + base64.b64encode(f"{api_key}:".encode()).decode("ascii"))
         self._headers = {
-            "Authorization": f"Basic {credential}",
+            "Authorization": credential,
             "Accept": "application/json",
             # Answers are small, and the audit keeps them as received.
             "Accept-Encoding": "identity",

@@ -14,6 +14,7 @@ from django.utils import timezone
 from ..client import MAX_ANSWER_BYTES, Answer, HttpCall, RecordAnswer, RecordOutcome
 from ..models import ApiCall, Customer, CustomerList, CustomerRemoval, ListMembership, RecordResult
 from ..models.causes import cause_of
+from ..models.lists import MembershipObject
 from .batches import Batch, Finished
 from .erased_bodies import ERASED
 from .locks import gives_up_or_commits
@@ -217,11 +218,9 @@ def _results(
 def links_of(record: Any) -> tuple[int | None, int | None]:
     """The keys of the customer and of the membership whose result this is."""
     # Of a customer, `customer_id` is the one in Blueshift.
-    is_of_a_customer = isinstance(record, ListMembership | CustomerRemoval)
-    return (
-        record.customer_id if is_of_a_customer else record.pk,
-        record.pk if isinstance(record, ListMembership) else None,
-    )
+    is_membership = isinstance(record, MembershipObject)
+    is_of_a_customer = is_membership or isinstance(record, CustomerRemoval)
+    return record.customer_id if is_of_a_customer else record.pk, record.pk if is_membership else None
 
 
 def storable_text(body: bytes) -> str:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from ..client import Answer, Exchange, Request
-from ..models import ApiCall, CustomerList, SyncState
+from ..models import ApiCall, Customer, CustomerList, SyncState
 from .claim import Claim
 from .lease import Lease
 from .policy import POLICIES, Policy
@@ -58,7 +58,10 @@ class Batch:
 
 
 def with_withdrawn(batches: Sequence[Batch]) -> list[Batch]:
-    """Those of the batches that carry a record which isn't to be sent any more since it was claimed."""
+    """Those of the batches that carry a record which isn't to be sent any more since it was claimed.
+
+    Nobody whose customer was withdrawn is put on a list either.
+    """
     withdrawn = {
         (model, pk)
         for model in {batch.model for batch in batches}
@@ -68,7 +71,15 @@ def with_withdrawn(batches: Sequence[Batch]) -> list[Batch]:
             error_code=list(SyncState.EXCLUDED_CODES),
         )
     }
-    return [batch for batch in batches if any((batch.model, record.pk) in withdrawn for record in batch.records)]
+    additions = [batch for batch in batches if batch.endpoint == ApiCall.Endpoint.LIST_ADD]
+    added = [record.customer_id for batch in additions for record in batch.records]
+    gone = set(find_rows(Customer, id=added, error_code=list(SyncState.EXCLUDED_CODES))) if added else set()
+    return [
+        batch
+        for batch in batches
+        if any((batch.model, record.pk) in withdrawn for record in batch.records)
+        or (batch in additions and any(record.customer_id in gone for record in batch.records))
+    ]
 
 
 @dataclass

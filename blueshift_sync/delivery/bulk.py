@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,11 +14,11 @@ from django.utils import timezone
 from ..models import Customer, CustomerList, ListImportMatch, ListMembership, SyncRun, SyncState
 from ..models.lists import MEMBERSHIP_COLUMNS
 from .gathering import Done
-from .imports import as_wanted
+from .imports import standing
 from .push import make_due, runs_of_waiting, sendable
 from .runs import SentModel
 from .selections import SelectionLost
-from .statements import delete_rows, find_values, insert_each, update_each
+from .statements import delete_rows, find_values, insert_copies, update_each
 
 State = SyncState.State
 EXCLUDED_BY_OPERATOR = SyncState.EXCLUDED_BY_OPERATOR
@@ -47,7 +48,7 @@ def import_members(run: SyncRun, pks: Sequence[int]) -> Done:
     found = find_values(ListImportMatch, ["customer"], id=list(pks))
     # Somebody may have deleted some of them since they were found.
     customers = list(_rows(Customer, [pk for (pk,) in found]).order_by("pk").values_list("pk", flat=True))
-    in_step = as_wanted(run.scope["list"], customers, is_member=run.scope["is_member"])
+    in_step = standing(run.scope["list"], customers, is_member=run.scope["is_member"]).as_wanted
     to_change = [pk for pk in customers if pk not in in_step]
     done = set_members(run, Customer, to_change) if to_change else Done()
     done.unchanged += len(in_step)
@@ -58,6 +59,19 @@ def import_members(run: SyncRun, pks: Sequence[int]) -> Done:
 def change_memberships(run: SyncRun, model: SentModel, pks: Sequence[int]) -> Done:
     """Says of these memberships whether the customer should be on the list, and has that sent."""
     return _send_said(run, _say(_rows(ListMembership, pks), is_member=run.scope["is_member"]))
+
+
+def send_anew(run: SyncRun, model: SentModel, pks: Sequence[int]) -> Done:
+    """Has these memberships sent as if none of them had ever been: their list is another one now."""
+    _rows(ListMembership, pks).update(
+        version=F("version") + 1,
+        synced_version=0,
+        synced_fingerprint="",
+        synced_is_member=None,
+        synced_identifier="",
+        synced_asynchronously=False,
+    )
+    return send(run, ListMembership, pks)
 
 
 def _send_said(run: SyncRun, said: Said) -> Done:
@@ -103,8 +117,15 @@ def include(run: SyncRun, rows: QuerySet[Any]) -> int:
         state=State.SYNCED, synced_version=F("version"), error_code="", error_message=""
     )
     now = timezone.now()
+    in_no_other_run = {"left_run": None} if rows.model is ListMembership else {}
     waiting = excluded.update(
-        state=State.PENDING, run=run, due_at=now, waiting_since=now, error_code="", error_message=""
+        **in_no_other_run,
+        state=State.PENDING,
+        run=run,
+        due_at=now,
+        waiting_since=now,
+        error_code="",
+        error_message="",
     )
     return in_step + waiting
 
@@ -133,12 +154,14 @@ def say_members(customer_list: int, customers: Sequence[int], *, is_member: bool
         raise SelectionLost("The customer list was deleted on this site.")
     memberships = ListMembership.objects.using(using).filter(customer_list=customer_list, customer__in=customers)
     known = set(memberships.values_list("customer_id", flat=True))
-    now = timezone.now()
-    unknown = (pk for pk in customers if pk not in known)
-    new = [ListMembership(customer_list_id=customer_list, customer_id=pk, version=0, run=run) for pk in unknown]
-    for row in new:
-        row.set_member(is_member, due_at=now)
-    _insert(new)
+    new = [pk for pk in customers if pk not in known]
+    template = ListMembership(customer_list_id=customer_list, version=0, run=run)
+    template.set_member(is_member, due_at=timezone.now())
+    if _insert(template, new) and run is not None:
+        memberships = memberships.filter(customer__in=known)
+        made = len(new)
+    else:
+        made = 0
     columns = ("pk", "customer_id", "is_member", "run_id")
     rows = list(memberships.select_for_update().order_by("pk").values_list(*columns))
     # Of those that weren't known, somebody else may have just said the opposite.
@@ -146,16 +169,22 @@ def say_members(customer_list: int, customers: Sequence[int], *, is_member: bool
     in_run = {pk for pk, _customer, _wanted, run_id in rows if run is not None and run_id == run.pk} - to_say
     said = _say(_rows(ListMembership, sorted(to_say)), is_member=is_member)
     as_said = {pk for pk, *_ in rows} - to_say - in_run
-    return replace(said, to_send=sorted(as_said.union(said.to_send)), in_run=len(in_run))
+    return replace(said, to_send=sorted(as_said.union(said.to_send)), in_run=len(in_run) + made)
 
 
-def _insert(new: Sequence[ListMembership]) -> None:
+def _insert(template: ListMembership, customers: Sequence[int]) -> bool:
+    """Makes a membership like this for each of these customers. False: somebody else has made some of them since."""
     using = router.db_for_write(ListMembership)
     try:
         with transaction.atomic(using=using):
-            insert_each(new)
-    except IntegrityError:  # somebody makes some of them at this moment
+            insert_copies(template, "customer_id", customers)
+    except IntegrityError:
+        new = [copy(template) for _ in customers]
+        for row, customer in zip(new, customers, strict=True):
+            row.customer_id = customer
         ListMembership.objects.using(using).bulk_create(new, ignore_conflicts=True)
+        return False
+    return True
 
 
 def _say(memberships: QuerySet[ListMembership], *, is_member: bool) -> Said:

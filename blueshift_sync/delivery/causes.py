@@ -105,10 +105,10 @@ def _ends(model: type[Any]) -> dict[str, tuple[int, int]]:
     table, order = quote(model._meta.db_table), _ORDERS[model]
     rising = ", ".join(quote(column) for column in order)
     falling = ", ".join(f"{quote(column)} DESC" for column in order)
-    next_one = f"SELECT error_cause FROM {table} WHERE error_cause > ''"  # noqa: S608
-    one_of = f"SELECT id FROM {table} WHERE error_cause > '' AND error_cause = causes.cause"  # noqa: S608
+    next_one = f"SELECT error_cause FROM {table} WHERE error_cause > ''"  # nosec B608  # noqa: S608
+    one_of = f"SELECT id FROM {table} WHERE error_cause > '' AND error_cause = causes.cause"  # nosec B608  # noqa: S608
     sql = (
-        "WITH RECURSIVE causes (cause, place) AS ("  # noqa: S608
+        "WITH RECURSIVE causes (cause, place) AS ("  # nosec B608  # noqa: S608
         f" SELECT ({next_one} ORDER BY error_cause LIMIT 1), 1"
         f" UNION ALL SELECT ({next_one} AND error_cause > causes.cause ORDER BY error_cause LIMIT 1), place + 1"
         f" FROM causes WHERE cause IS NOT NULL AND place < {CAUSES_FOUND}) "
@@ -123,8 +123,8 @@ def _counts(model: type[Any], causes: Sequence[str], limit: int) -> dict[str, in
     table = connections[router.db_for_read(model)].ops.quote_name(model._meta.db_table)
     if not causes:
         return {}
-    rows = f"SELECT 1 AS one FROM {table} WHERE error_cause > '' AND error_cause = %s LIMIT {limit + 1}"  # noqa: S608
-    each = f"SELECT %s AS cause, COUNT(*) AS counted FROM ({rows}) AS counted_rows"  # noqa: S608
+    rows = f"SELECT 1 AS one FROM {table} WHERE error_cause > '' AND error_cause = %s LIMIT {limit + 1}"  # nosec B608  # noqa: S608
+    each = f"SELECT %s AS cause, COUNT(*) AS counted FROM ({rows}) AS counted_rows"  # nosec B608  # noqa: S608
     parameters = [parameter for cause in causes for parameter in (cause, cause)]
     return dict(_rows(model, " UNION ALL ".join([each] * len(causes)), parameters))
 

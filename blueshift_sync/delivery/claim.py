@@ -38,7 +38,7 @@ NOT_JSON = (
 RunForChanges = Callable[[SyncRun.Kind], int]
 
 #: The columns of a record that belongs to no claim.
-RELEASED: dict[str, Any] = {"claim_token": None, "claim_expires_at": None, "claimed_version": None}
+RELEASED: dict[str, Any] = {"claim_token": None, "claim_expires_at": None, "claimed_version": None}  # nosec B105  # a claim's token is no password
 
 
 @dataclass
@@ -61,14 +61,14 @@ def mirror() -> str:
     return router.db_for_write(Customer)
 
 
-def due(model: type[Any]) -> QuerySet[Any]:
-    """The records that are to be sent now, those that are due for longest first."""
+def due(model: type[Any], of_run: int | None = None) -> QuerySet[Any]:
+    """The records that are to be sent now, those that are due for longest first; all of them, or those of one run."""
     queryset: QuerySet[Any] = (
         model.objects.using(mirror())
         .filter(state=SyncState.State.PENDING, due_at__lte=timezone.now())
         .order_by("due_at", "pk")
     )
-    return queryset
+    return queryset if of_run is None else queryset.filter(run=of_run)
 
 
 def locked(rows: QuerySet[Any]) -> QuerySet[Any]:
@@ -99,20 +99,33 @@ def into_calls(rows: Iterable[Any], size: int, calls: int) -> list[list[Any]]:
     return filled
 
 
-def take(model: type[Any], calls: Sequence[list[Any]], kind: SyncRun.Kind, name_run: RunForChanges) -> list[Claim]:
-    """Marks the rows of each call as SENDING. Only for rows that were read under a lock in this transaction."""
+def take(
+    model: type[Any],
+    calls: Sequence[list[Any]],
+    kind: SyncRun.Kind,
+    name_run: RunForChanges,
+    **columns: Callable[[Any], Any],
+) -> list[Claim]:
+    """Marks the rows of each call as SENDING. Only for rows that were read under a lock in this transaction.
+
+    `columns` say what else becomes of a row by that.
+    """
+    if not calls:
+        return []
     new_in_run = sum(len(rows) for rows in calls if rows[0].run_id is None)
     run_for_changes = name_run(kind) if new_in_run else 0
     claims = [Claim(uuid.uuid4(), rows[0].run_id or run_for_changes, rows) for rows in calls]
-    _lease(model, claims)
+    rows = [row for call in calls for row in call]
+    _lease(model, claims, {name: ByKey.of({row.pk: value(row) for row in rows}) for name, value in columns.items()})
     if new_in_run:
         SyncRun.objects.filter(pk=run_for_changes).update(total=F("total") + new_in_run, heartbeat_at=timezone.now())
     return claims
 
 
-def _lease(model: type[Any], claims: Sequence[Claim]) -> None:
-    run_ids = ByKey.of({row.pk: claim.run_id for claim in claims for row in claim.records})
-    tokens = ByKey.of({row.pk: claim.token for claim in claims for row in claim.records})
+def _lease(model: type[Any], claims: Sequence[Claim], columns: Mapping[str, Any]) -> None:
+    keys = [[row.pk for row in claim.records] for claim in claims]
+    run_ids = ByKey.of_groups((claim.run_id, its_keys) for claim, its_keys in zip(claims, keys, strict=True))
+    tokens = ByKey.of_groups((claim.token, its_keys) for claim, its_keys in zip(claims, keys, strict=True))
     values = {
         "state": SyncState.State.SENDING.value,
         "claim_token": tokens,
@@ -123,6 +136,7 @@ def _lease(model: type[Any], claims: Sequence[Claim]) -> None:
         "error_code": "",
         "error_message": "",
         "run": run_ids,
+        **columns,
     }
     update_rows(model, [row.pk for claim in claims for row in claim.records], values)
 

@@ -55,12 +55,13 @@ NO_IDENTIFIER = (
 )
 
 
-def claim_customers(name_run: RunForChanges, calls: int) -> list[Claim]:
+def claim_customers(name_run: RunForChanges, calls: int, of_run: int | None = None) -> list[Claim]:
     """Takes the customers for up to so many calls. Empty: none is due that can be sent.
 
     `name_run` names the run for records that nobody asked for by name; it is asked inside of the claim's transaction.
+    With `of_run` only records of that run are taken.
     """
-    while claims := _claim(name_run, calls):
+    while claims := _claim(name_run, calls, of_run):
         _give_back_contested(claims)
         _give_back_being_removed(claims)
         if sendable := [claim for claim in claims if claim.records]:
@@ -75,9 +76,9 @@ def customers_batch(claim: Claim) -> Batch:
 
 
 @skips_locked
-def _claim(name_run: RunForChanges, calls: int) -> list[Claim]:
+def _claim(name_run: RunForChanges, calls: int, of_run: int | None) -> list[Claim]:
     size = app_settings().CUSTOMERS_PER_CALL
-    rows = locked(due(Customer)).values_list(*COLUMNS)[: size * calls]
+    rows = locked(due(Customer, of_run)).values_list(*COLUMNS)[: size * calls]
     claims = take(Customer, into_calls(_customers_of(rows), size, calls), SyncRun.Kind.CUSTOMERS, name_run)
     for claim in claims:
         claim.records = _sendable(claim, claim.records)

@@ -1,64 +1,52 @@
-"""What an operator decides about removals that wait."""
+"""What is done to the removals of one slice when an operator decides about them, in its transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from ..models import CustomerRemoval, SyncRun, SyncState
+from . import bulk
 from .claim import mirror
-from .locks import gives_way
-from .push import chunks, push_records
+from .gathering import Done
 from .removal_guards import APPROVAL_NEEDED
-from .runs import AT_REST, finish_if_done
+from .runs import AT_REST, SentModel
 
 State = SyncState.State
+#: Those that haven't left, whatever they wait for; and those of them that wait for somebody's yes.
+WAITING = Q(state=State.PENDING)
+FOR_APPROVAL = WAITING & Q(error_code=APPROVAL_NEEDED[0])
 
 
-def approve(pks: Iterable[int], run: SyncRun, by: Any) -> SyncRun:
-    """Sends those of the removals in `run` that wait for somebody's yes; others are left as they are."""
-    approved: list[int] = []
-    for chunk in chunks(pks):
-        approved += _approve(chunk, by)
-    return push_records(CustomerRemoval, approved, run)
+def approve(run: SyncRun, model: SentModel, pks: Sequence[int]) -> Done:
+    """Has those of the removals sent that wait for somebody's yes. Others are left as they are."""
+    found = list(_locked(FOR_APPROVAL, pks).values_list("pk", flat=True))
+    _rows(found).update(decided_by=run.requested_by, decided_at=timezone.now())
+    return bulk.send(run, CustomerRemoval, found)
 
 
-@gives_way
-def _approve(pks: list[int], by: Any) -> list[int]:
-    waiting = CustomerRemoval.objects.using(mirror()).filter(
-        pk__in=pks, state=State.PENDING, error_code=APPROVAL_NEEDED[0]
-    )
-    found = list(waiting.select_for_update().order_by("pk").values_list("pk", flat=True))
-    CustomerRemoval.objects.using(mirror()).filter(pk__in=found).update(decided_by=by, decided_at=timezone.now())
-    return found
-
-
-def cancel(pks: Iterable[int], by: Any) -> int:
-    """Takes back those of the removals that wait, for whatever. Returns how many those were."""
-    cancelled = 0
-    runs: set[int] = set()
-    for chunk in chunks(pks):
-        found = _cancel(chunk, by)
-        cancelled += len(found)
-        runs |= {run_id for run_id in found.values() if run_id is not None}
-    for run_id in runs:
-        finish_if_done(run_id)
-    return cancelled
-
-
-@gives_way
-def _cancel(pks: list[int], by: Any) -> dict[int, int | None]:
-    """The runs of those that were cancelled, by primary key."""
-    waiting = CustomerRemoval.objects.using(mirror()).filter(pk__in=pks, state=State.PENDING)
-    found: dict[int, int | None] = dict(waiting.select_for_update().order_by("pk").values_list("pk", "run_id"))
-    CustomerRemoval.objects.using(mirror()).filter(pk__in=found).update(
-        state=State.EXCLUDED,
-        decided_by=by,
+def cancel(run: SyncRun, model: SentModel, pks: Sequence[int]) -> Done:
+    """Takes back those of the removals that wait, for whatever."""
+    found: dict[int, int | None] = dict(_locked(WAITING, pks).values_list("pk", "run_id"))
+    _rows(list(found)).update(
+        decided_by=run.requested_by,
         decided_at=timezone.now(),
-        error_code="cancelled",
-        error_message="Cancelled: Blueshift keeps this customer.",
-        **AT_REST,
+        **{
+            **AT_REST,
+            "state": State.EXCLUDED,
+            "error_code": "cancelled",
+            "error_message": "Cancelled: Blueshift keeps this customer.",
+        },
     )
-    return found
+    return Done(changed=len(found), overtaken={run_id for run_id in found.values() if run_id is not None})
+
+
+def _locked(which: Q, pks: Sequence[int]) -> QuerySet[CustomerRemoval]:
+    return _rows(pks).filter(which).select_for_update().order_by("pk")
+
+
+def _rows(pks: Sequence[int]) -> QuerySet[Any]:
+    return CustomerRemoval.objects.using(mirror()).filter(pk__in=pks)

@@ -75,9 +75,11 @@ def drain(*, seconds: float = DRAIN_SECONDS, job_id: str = "", asked_to_stop: Ca
         if not finished:
             wake()
     except SendingOff as reason:
-        logger.info("Nothing is sent. %s", reason)
+        logger.info("Nothing is sent. %s", reason, extra={"event": "sending_off", "job_id": job_id})
     except RedisUnavailable as reason:
-        logger.warning("Sending stops until the next sweep. %s", reason)
+        logger.warning(
+            "Sending stops until the next sweep. %s", reason, extra={"event": "redis_unavailable", "job_id": job_id}
+        )
 
 
 class Drain:

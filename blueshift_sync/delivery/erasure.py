@@ -21,6 +21,7 @@ from .erased_bodies import ERASED, PersonInCall, positions_of
 from .imports import erase_from_imports
 from .locks import gives_way
 from .statements import update_rows
+from .uploads import read_all_kept_files
 
 State = SyncState.State
 
@@ -88,6 +89,7 @@ def erase(customer: Customer, by: str) -> Erased:
     identifiers = _identifiers(customer.pk)
     audit = _erase_audit(customer.pk, identifiers, note)
     removals = _erase_removals(customer.pk, identifiers)
+    read_all_kept_files()
     lines = erase_from_imports(customer.pk, identifiers, ERASED)
     row = _erase_row(customer.pk, _sentence(by, now))
     sent_meanwhile = _erase_audit(customer.pk, frozenset(), note)

@@ -9,7 +9,7 @@ from django.utils import timezone
 from ..models import SweepRecord
 from .call_sums import sum_up_calls
 from .claim import mirror
-from .recover import MODELS
+from .runs import MODELS
 from .state_counts import count_states
 
 #: The record of the sweep is written no more often than this.

@@ -114,9 +114,9 @@ def _gather_slice(do_slice: Callable[[], Done | None]) -> bool:
 
 def _do_slice(run_id: int, actions: Mapping[str, Action]) -> Done | None:
     """None: there was nothing more to do."""
-    run = SyncRun.objects.using(_database()).get(pk=run_id)
-    where_it_is = run.scope.get(GATHERING)
-    if not where_it_is or run.closed_at is not None:
+    run = SyncRun.objects.using(_database()).filter(pk=run_id).first()
+    where_it_is = run.scope.get(GATHERING) if run is not None else None
+    if run is None or not where_it_is or run.closed_at is not None:
         return None
     scope = dict(run.scope)
     number = len(scope[SELECTED]) - len(where_it_is)

@@ -62,4 +62,4 @@ def outage_pause(failures: int) -> float:
     """How long nobody should call after so many failures in a row: doubles with each round of calls, with jitter."""
     first, _cap = app_settings().BACKOFF_SECONDS
     rounds = min(failures // app_settings().CONCURRENCY, 60)
-    return random.uniform(0, min(LONGEST_PAUSE, first * 2.0**rounds))  # noqa: S311 - no secret
+    return random.uniform(0, min(LONGEST_PAUSE, first * 2.0**rounds))  # nosec B311  # noqa: S311 - no secret

@@ -62,6 +62,7 @@ def send_again(memberships: QuerySet[ListMembership], now: datetime) -> None:
         due_at=now,
         waiting_since=now,
         run=None,
+        left_run=None,
         attempts=0,
         batch_limit=None,
         error_code="",

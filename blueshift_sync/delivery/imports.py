@@ -12,23 +12,33 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import suppress
 from datetime import timedelta
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from ..exceptions import BlueshiftSyncError, UnusableFile
-from ..models import Customer, ListImport, ListImportMatch, ListImportPart, ListMembership, SyncRun, SyncState
+from ..models import (
+    Customer,
+    ListImport,
+    ListImportChunk,
+    ListImportMatch,
+    ListImportPart,
+    ListMembership,
+    SyncRun,
+    SyncState,
+)
+from ..models.fields import EmailKeyField
 from .claim import mirror
 from .drain import never
 from .gathering import SILENCE
-from .identifier_files import EMAIL, Line
+from .identifier_files import EMAIL, NOTHING_IN_IT, Line
 from .jobs import queue_quietly
 from .locks import gives_way
 from .redis import SITE_PATIENCE, WORKER_PATIENCE
 from .selections import Selection
-from .statements import delete_rows, find_values, insert_rows
+from .statements import delete_rows, find_rows, find_values, insert_rows
 from .wake import DRAIN_SECONDS
 
 State = ListImport.State
@@ -36,9 +46,10 @@ State = ListImport.State
 PART = 1000
 #: Parts written in one transaction.
 WRITTEN_AT_ONCE = 20
-#: Rows deleted in one transaction: of customers, and of parts.
+#: Rows deleted in one transaction: of customers, of parts, and of pieces of files.
 SLICE = 5000
 PARTS_SLICE = 50
+CHUNKS_SLICE = 10
 #: For so long a file waits for somebody's yes.
 KEPT_FOR = timedelta(days=1)
 
@@ -56,7 +67,8 @@ IN_USE = "The file is being carried out; cancel its run instead."
 def keep(list_import: ListImport, lines: Iterable[Line]) -> None:
     """Writes the lines down, to be matched; where they can't be read, nothing is kept and the error goes its way."""
     try:
-        _write(list_import, iter(lines))
+        write(list_import, _some(lines))
+        say_read(list_import)
     except BaseException:
         _forget(list_import.pk)
         ListImport.objects.using(mirror()).filter(pk=list_import.pk).delete()
@@ -64,20 +76,34 @@ def keep(list_import: ListImport, lines: Iterable[Line]) -> None:
     list_import.refresh_from_db()
 
 
-def _write(list_import: ListImport, lines: Iterator[Line]) -> None:
+def _some(lines: Iterable[Line]) -> Iterator[Line]:
+    """The lines. Raises UnusableFile where there are none."""
+    line = None
+    for line in lines:
+        yield line
+    if line is None:
+        raise UnusableFile(NOTHING_IN_IT)
+
+
+def write(list_import: ListImport, lines: Iterator[Line]) -> None:
+    """Writes the lines down. Raises UnusableFile where somebody throws the file away, or begins to read it anew."""
     while few := list(islice(lines, WRITTEN_AT_ONCE * PART)):
         _write_parts(list_import, few)
-    if not list_import.lines:
-        raise UnusableFile("There is not one identifier in it.")
-    uploading = ListImport.objects.using(mirror()).filter(pk=list_import.pk, state=State.UPLOADING)
-    if not uploading.update(state=State.MATCHING, heartbeat_at=timezone.now()):
+
+
+def say_read(list_import: ListImport) -> None:
+    """Has the lines matched that were written down. Raises UnusableFile as `write` does."""
+    being_read = ListImport.objects.using(mirror()).filter(
+        pk=list_import.pk, state=State.UPLOADING, readings=list_import.readings
+    )
+    if not being_read.update(state=State.MATCHING, heartbeat_at=timezone.now()):
         raise UnusableFile(THROWN_AWAY)
 
 
 def _write_parts(list_import: ListImport, lines: Sequence[Line]) -> None:
     with transaction.atomic(using=mirror()):
-        kept = _locked(list_import.pk)
-        if kept is None or kept.state != State.UPLOADING:
+        kept = locked(list_import.pk)
+        if kept is None or (kept.state, kept.readings) != (State.UPLOADING, list_import.readings):
             raise UnusableFile(THROWN_AWAY)
         parts = []
         for start in range(0, len(lines), PART):
@@ -123,7 +149,7 @@ def _queue(import_id: int, patience: float) -> None:
 @gives_way
 def _match_part(import_id: int) -> bool:
     """Returns whether there may be more to do."""
-    row = _locked(import_id)
+    row = locked(import_id)
     if row is None or row.state != State.MATCHING:
         return False
     parts = ListImportPart.objects.using(mirror()).select_for_update()
@@ -160,7 +186,7 @@ def _key(row: ListImport, identifier: str) -> str:
 
 def key_of_email(email: str) -> str:
     """What the mirror finds a customer by, whatever the case of the letters."""
-    return str(Customer._meta.get_field("email_key").key_of(email))
+    return EmailKeyField.key_of(email)
 
 
 def _match_lines(row: ListImport, part: ListImportPart, customers_of: Mapping[str, list[int]]) -> Iterator[list[Any]]:
@@ -183,16 +209,32 @@ def _match_lines(row: ListImport, part: ListImportPart, customers_of: Mapping[st
             new += fresh
     insert_rows(ListImportMatch, ["list_import", "customer"], [(row.pk, pk) for pk in sorted(new)])
     row.customers += len(new)
-    row.in_step += len(as_wanted(row.customer_list_id, new, is_member=row.is_member))
+    found = standing(row.customer_list_id, new, is_member=row.is_member)
+    row.in_step += len(found.as_wanted)
+    row.excluded += len(found.excluded)
 
 
-def as_wanted(customer_list: int, customers: Sequence[int], *, is_member: bool) -> set[int]:
-    """Those of the customers with whom there is nothing to do: it is wanted already, and done or on its way."""
-    found = find_values(
+class Standing(NamedTuple):
+    """Of some customers, those with whom there is nothing to do, and those of whom nothing would be sent."""
+
+    as_wanted: set[int]
+    excluded: set[int]
+
+
+def standing(customer_list: int, customers: Sequence[int], *, is_member: bool) -> Standing:
+    """How they stand to what is wanted of them: as it is, done or on its way; or it can't be done, as somebody or the
+    customer's source has excluded the membership or the customer. An excluded customer is still taken off a list.
+    """
+    memberships = find_values(
         ListMembership, ["customer", "is_member", "state"], customer_list=customer_list, customer=list(customers)
     )
+    wanted = {pk: state for pk, wanted, state in memberships if bool(wanted) is is_member}
+    excluded = {pk for pk, _wanted, state in memberships if state == SyncState.State.EXCLUDED}
+    if is_member:
+        withdrawn = find_rows(Customer, id=list(customers), state=SyncState.State.EXCLUDED.value)
+        excluded |= {pk for pk in withdrawn if wanted.get(pk) != SyncState.State.SYNCED}
     failed = SyncState.State.FAILED
-    return {pk for pk, wanted, state in found if bool(wanted) is is_member and state != failed}
+    return Standing({pk for pk, state in wanted.items() if state != failed} - excluded, excluded)
 
 
 # Carrying it out
@@ -203,7 +245,7 @@ def start(import_id: int, run: SyncRun) -> Selection:
 
     For the transaction in which the run is made.
     """
-    row = _locked(import_id)
+    row = locked(import_id)
     if row is None or row.state != State.READY:
         raise BlueshiftSyncError(NOT_READY)
     row.state = State.STARTED
@@ -221,7 +263,7 @@ def cancel(import_id: int) -> None:
 
 @gives_way
 def _say_cancelled(import_id: int) -> None:
-    row = _locked(import_id)
+    row = locked(import_id)
     if row is None or row.state in {State.STARTED, State.DONE}:
         raise BlueshiftSyncError(IN_USE)
     row.state = State.CANCELLED
@@ -232,7 +274,10 @@ def tidy() -> None:
     """For the sweep: queues jobs for imports that nobody goes on with, and forgets what nobody needs any more."""
     now = timezone.now()
     imports = ListImport.objects.using(mirror())
-    for pk in _pks(imports.filter(state=State.MATCHING, heartbeat_at__lt=now - timedelta(seconds=SILENCE))):
+    to_go_on_with = Q(state=State.MATCHING) | Q(
+        state=State.UPLOADING, pk__in=ListImportChunk.objects.values("list_import")
+    )
+    for pk in _pks(imports.filter(to_go_on_with, heartbeat_at__lt=now - timedelta(seconds=SILENCE))):
         # Not again before it has had its time.
         imports.filter(pk=pk).update(heartbeat_at=now)
         _queue(pk, WORKER_PATIENCE)
@@ -283,6 +328,7 @@ def _erase_from_part(pk: int, keys: Collection[str], erased: str) -> int:
 
 
 def _forget(import_id: int) -> None:
+    _delete_slices(ListImportChunk, import_id, CHUNKS_SLICE)
     _delete_slices(ListImportPart, import_id, PARTS_SLICE)
     _delete_slices(ListImportMatch, import_id, SLICE)
 
@@ -302,5 +348,6 @@ def _pks(rows: QuerySet[Any], at_most: int | None = None) -> list[int]:
     return list(rows.order_by("pk").values_list("pk", flat=True)[:at_most])
 
 
-def _locked(import_id: int) -> ListImport | None:
+def locked(import_id: int) -> ListImport | None:
+    """The import, under a lock until the transaction ends."""
     return ListImport.objects.using(mirror()).select_for_update().filter(pk=import_id).first()

@@ -25,4 +25,9 @@ def queue_quietly(task: str, what: str, patience: float, **arguments: int) -> No
                 description=f"blueshift_sync: {what}",
             )
     except RedisUnavailable as error:
-        logger.warning("No job could be queued for %s, which goes on after the next sweep: %s", what, error)
+        logger.warning(
+            "No job could be queued for %s, which goes on after the next sweep: %s",
+            what,
+            error,
+            extra={"event": "job_not_queued", "task": task},
+        )

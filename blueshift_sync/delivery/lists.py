@@ -9,7 +9,7 @@ from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from ..client import Answer, CallOutcome, Endpoint, create_list, is_from_the_api, read_list
+from ..client import Answer, CallOutcome, Endpoint, Request, create_list, is_from_the_api, read_list
 from ..conf import app_settings
 from ..models import ApiCall, CustomerList, ListMembership, SyncState
 from .batches import Batch, Finished
@@ -45,12 +45,14 @@ def claim_list() -> CustomerList | None:
 
 def list_batch(customer_list: CustomerList, run_id: int) -> Batch:
     """The call that creates the list, or reads it; it carries no records."""
-    request = (
-        create_list(customer_list.name, customer_list.description, customer_list.identifier_key)
-        if customer_list.list_id is None
-        else read_list(customer_list.list_id)
-    )
-    return Batch(request, run_id, ListMembership, customer_list=customer_list, own_lease=Lease())
+    return Batch(list_request(customer_list), run_id, ListMembership, customer_list=customer_list, own_lease=Lease())
+
+
+def list_request(customer_list: CustomerList) -> Request:
+    """What creates the list in Blueshift, or reads it where it has a number."""
+    if customer_list.list_id is None:
+        return create_list(customer_list.name, customer_list.description, customer_list.identifier_key)
+    return read_list(customer_list.list_id)
 
 
 def give_up_asking(customer_list: CustomerList) -> None:
@@ -65,7 +67,9 @@ def settle_list(finished: Finished) -> None:
     """
     if finished.batch.customer_list is None:
         return
-    rows = CustomerList.objects.filter(pk=finished.batch.customer_list.pk)
+    asked = finished.batch.customer_list
+    # Somebody may have mended its number since: then what is said is said of another list.
+    rows = CustomerList.objects.filter(pk=asked.pk, list_id=asked.list_id)
     match finished.batch.request.endpoint:
         case Endpoint.LIST_CREATE:
             _settle_creation(rows, finished)
@@ -88,13 +92,20 @@ def after_list_call(batch: Batch) -> None:
 
 
 def note_counts(pk: int) -> None:
-    """How many members the list should have, and is known to have; to be compared with what Blueshift says."""
+    """How many members the list should have, and is known to have; to be compared with what Blueshift says.
+
+    Of who is excluded, here or as a customer, nothing is sent: nobody can say that they should be on it.
+    """
     members = ListMembership.objects.filter(customer_list=pk).order_by()
+    wanted = Q(is_member=True) & ~Q(state=SyncState.State.EXCLUDED)
     counts = members.aggregate(
-        wanted_count=Count("pk", filter=Q(is_member=True) & ~Q(state=SyncState.State.EXCLUDED)),
-        known_count=Count("pk", filter=Q(synced_is_member=True)),
+        wanted=Count("pk", filter=wanted), known_count=Count("pk", filter=Q(synced_is_member=True))
     )
-    CustomerList.objects.filter(pk=pk).update(**counts)
+    # By themselves, as there are few of them or none.
+    withdrawn = members.filter(wanted, customer__state=SyncState.State.EXCLUDED).count()
+    CustomerList.objects.filter(pk=pk).update(
+        wanted_count=counts["wanted"] - withdrawn, known_count=counts["known_count"]
+    )
 
 
 # Creating
@@ -208,7 +219,8 @@ def _sentence_of_no_such_list(number: int | None) -> str:
     """Of a list that has never been read: nobody knows whether it ever was there."""
     return (
         f"Blueshift has no list with the number {number}: it was deleted there, or the number is wrong. "
-        "The right one is in the address of the list's page in Blueshift: take that list on, and add the members to it."
+        "The right one is in the address of the list's page in Blueshift: enter it here, and everything is sent to "
+        "that list. Where a source names the number, mend it there."
     )
 
 

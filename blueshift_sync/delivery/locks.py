@@ -93,7 +93,7 @@ def _try_again_and_again(work: Callable[[], R], tries: int, *, durable: bool = F
         except OperationalError as error:
             if not _is_held_by_somebody(error):
                 raise
-        time.sleep(random.uniform(0, LONGEST_PAUSE))  # noqa: S311 - no secret
+        time.sleep(random.uniform(0, LONGEST_PAUSE))  # nosec B311  # noqa: S311 - no secret
     raise HeldBySomebody
 
 

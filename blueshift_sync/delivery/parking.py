@@ -6,21 +6,30 @@ it comes, and the sweep those that were missed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 
-from ..models import CustomerList, ListMembership, SyncState
+from ..models import Customer, CustomerList, ListMembership, SweepRecord, SyncState
+from ..models.lists import MembershipObject
+from .claim import mirror
 from .locks import gives_way
 from .policy import LIST_STOPS, STOPPED
-from .statements import find_rows
+from .statements import find_rows, find_values
 
 State = SyncState.State
 #: Rows changed in one statement.
 SLICE = 1000
 #: Slices found at one look, which passes over all those that have to wait on: they may be a million.
 SLICES_AT_A_LOOK = 20
+#: Parked memberships that the sweep looks at in one go, and for how many seconds it goes on with others.
+LOOK = 5000
+LOOK_SECONDS = 1.0
 
 #: The states of a customer who may never be sent again.
 STATES_OF_NO_CHANGE = (State.FAILED, State.EXCLUDED)
@@ -36,28 +45,18 @@ REASONS = {
     )
 }
 
-_STOPPED_LIST = Q(customer_list__stopped_at__isnull=False)
-_NEW_LIST = Q(customer_list__stopped_at=None, customer_list__is_ready=False)
 _READY_LIST = Q(customer_list__is_ready=True)
 _CUSTOMER_AT_REST = Q(customer__state=State.SYNCED) | Q(is_member=False, customer__state__in=STATES_OF_NO_CHANGE)
-#: What parked memberships wait for, as `why_waiting` says it of one; each row fits one of these at most.
-WAITS_FOR: tuple[tuple[Q, tuple[str, str]], ...] = (
-    *((_STOPPED_LIST & Q(customer_list__error_code=code), (code, sentence)) for code, sentence in LIST_STOPS.items()),
-    (_NEW_LIST & Q(customer_list__list_id=None), REASONS["list_creating"]),
-    (_NEW_LIST & Q(customer_list__list_id__isnull=False), REASONS["list_unread"]),
-    (_READY_LIST & Q(is_member=True, customer__state=State.FAILED), REASONS["customer_failed"]),
-    (_READY_LIST & Q(is_member=True, customer__state=State.EXCLUDED), REASONS["customer_excluded"]),
-    (_READY_LIST & Q(customer__state__in=[State.PENDING, State.SENDING]), REASONS["customer_waiting"]),
-)
 
 
-def why_waiting(membership: ListMembership) -> tuple[str, str] | None:
+def why_waiting(membership: MembershipObject) -> tuple[str, str] | None:
     """For what a membership has to wait, as a code and a sentence; None when it can be sent.
 
     The customer goes first, for its identifier may be about to change. A removal doesn't wait for one who may never be
     sent again.
     """
-    return why_list_waits(membership.customer_list) or _why_customer_waits(membership)
+    membership_list, customer = membership.customer_list, membership.customer
+    return why_list_waits(membership_list) or _why_customer_waits(customer.state, is_member=membership.is_member)
 
 
 def why_list_waits(customer_list: CustomerList) -> tuple[str, str] | None:
@@ -70,9 +69,8 @@ def why_list_waits(customer_list: CustomerList) -> tuple[str, str] | None:
     return REASONS["list_creating" if customer_list.is_to_be_created else "list_unread"]
 
 
-def _why_customer_waits(membership: ListMembership) -> tuple[str, str] | None:
-    state = membership.customer.state
-    if state == State.SYNCED or (not membership.is_member and state in STATES_OF_NO_CHANGE):
+def _why_customer_waits(state: str, *, is_member: bool) -> tuple[str, str] | None:
+    if state == State.SYNCED or (not is_member and state in STATES_OF_NO_CHANGE):
         return None
     match state:
         case State.FAILED:
@@ -102,7 +100,7 @@ def wake_parked(memberships: QuerySet[ListMembership], now: datetime) -> int:
     parked = memberships.filter(_READY_LIST & _CUSTOMER_AT_REST, state=State.PENDING, due_at=None)
     woken = 0
     while free := list(parked.values_list("pk", flat=True)[: SLICE * SLICES_AT_A_LOOK]):
-        woken += sum(_make_due(free[start : start + SLICE], now) for start in range(0, len(free), SLICE))
+        woken += sum(_make_due(pks, now) for pks in _in_slices(free))
     return woken
 
 
@@ -112,12 +110,73 @@ def _make_due(pks: Sequence[int], now: datetime) -> int:
     return parked.update(due_at=now, error_code="", error_message="")
 
 
-def explain_parked() -> None:
-    """Has every parked membership say what it waits for now; that may have changed since it was parked."""
-    for waits_for, (code, message) in WAITS_FOR:
-        parked = ListMembership.objects.filter(waits_for, state=State.PENDING, due_at=None).exclude(error_code=code)
-        while pks := list(parked.values_list("pk", flat=True)[:SLICE]):
+# Looking after them
+
+
+def tend_parked() -> None:
+    """For the sweep: makes those due that have nothing to wait for any more, and has the others say what they wait for.
+
+    That may have changed since they were parked. They may be millions: as many are looked at as LOOK_SECONDS allow, and
+    the next sweep goes on where this one ended.
+    """
+    deadline = time.monotonic() + LOOK_SECONDS
+    record = SweepRecord.objects.using(mirror()).filter(pk=SweepRecord.ONLY)
+    began = last = record.values_list("last_parked", flat=True).first() or 0
+    lists: dict[int, CustomerList] = {}
+    went_round = not began
+    while True:
+        found = _parked_after(last)
+        _tend(found, lists)
+        last = found[-1].pk if found else last
+        is_end = len(found) < LOOK
+        if (is_end and went_round) or (went_round and last >= began > 0):
+            break
+        if is_end:
+            went_round, last = True, 0
+        if time.monotonic() >= deadline:
+            break
+    record.exclude(last_parked=last).update(last_parked=last)
+
+
+class _Parked(NamedTuple):
+    pk: int
+    customer_list_id: int
+    customer_id: int
+    is_member: bool
+    error_code: str
+
+
+def _parked_after(last: int) -> list[_Parked]:
+    rows = ListMembership.objects.using(mirror()).filter(state=State.PENDING, due_at=None, pk__gt=last).order_by("pk")
+    return [_Parked(*row) for row in rows.values_list(*_Parked._fields)[:LOOK]]
+
+
+def _tend(parked: Sequence[_Parked], lists: dict[int, CustomerList]) -> None:
+    """`lists` are those that were seen in this sweep, by their keys; they become more."""
+    unseen = {row.customer_list_id for row in parked} - lists.keys()
+    lists |= CustomerList.objects.using(mirror()).in_bulk(unseen)
+    states = dict(find_values(Customer, ["id", "state"], id=[row.customer_id for row in parked])) if parked else {}
+    free: list[int] = []
+    said_wrongly: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for row in parked:
+        if row.customer_list_id not in lists or row.customer_id not in states:
+            continue  # deleted at this moment, and the membership with it
+        reason = why_list_waits(lists[row.customer_list_id]) or _why_customer_waits(
+            states[row.customer_id], is_member=row.is_member
+        )
+        if reason is None:
+            free.append(row.pk)
+        elif row.error_code != reason[0]:
+            said_wrongly[reason].append(row.pk)
+    for pks in _in_slices(free):
+        _make_due(pks, timezone.now())
+    for (code, message), all_pks in said_wrongly.items():
+        for pks in _in_slices(all_pks):
             _explain(pks, code, message)
+
+
+def _in_slices(pks: Sequence[int]) -> Iterator[Sequence[int]]:
+    return (pks[start : start + SLICE] for start in range(0, len(pks), SLICE))
 
 
 @gives_way

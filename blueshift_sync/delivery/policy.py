@@ -86,7 +86,7 @@ def backoff_seconds(attempts: int) -> float:
     """How long to wait after so many failed attempts: doubling from the first delay to the cap, with full jitter."""
     first, cap = app_settings().BACKOFF_SECONDS
     ceiling = min(cap, first * 2.0 ** min(attempts - 1, 60))
-    return random.uniform(0, ceiling)  # noqa: S311 - no secret
+    return random.uniform(0, ceiling)  # nosec B311  # noqa: S311 - no secret
 
 
 def next_batch_limit(isolate: Isolate, batch_size: int) -> int | None:

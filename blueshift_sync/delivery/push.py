@@ -11,7 +11,7 @@ from django.db.models import Case, F, QuerySet, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from ..models import SyncRun, SyncState
+from ..models import ListMembership, SyncRun, SyncState
 from .locks import gives_way
 from .runs import MODELS_OF, SentModel, close_run, finish_if_done
 from .wake import wake_quietly
@@ -85,7 +85,9 @@ def make_due(rows: QuerySet[Any], run: SyncRun) -> int:
     """Makes these rows due now, in `run`. Returns how many they are."""
     now = timezone.now()
     being_sent = When(state=State.SENDING, then=F("due_at"))
+    in_no_other_run = {"left_run": None} if rows.model is ListMembership else {}
     return rows.update(
+        **in_no_other_run,
         run=run,
         # One that is being sent stays so; when its call is settled, its new run says that it goes again.
         state=Case(When(state=State.SENDING, then=Value(State.SENDING)), default=Value(State.PENDING)),

@@ -21,19 +21,18 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from ..conf import app_settings
-from ..models import ApiCall, Customer, CustomerRemoval, ListMembership, RecordResult, SyncState
+from ..models import ApiCall, RecordResult, SyncState
 from ..models.causes import cause_of
 from ..signals import records_failed
 from .audit import RESULT_COLUMNS, links_of
 from .claim import RELEASED, next_state
 from .locks import HeldBySomebody, gives_up
 from .policy import Isolate, next_batch_limit
-from .runs import SentModel, note_outcomes
+from .runs import MODELS, note_outcomes
 from .statements import insert_rows
 
 logger = logging.getLogger(__name__)
 
-MODELS: tuple[SentModel, ...] = (Customer, ListMembership, CustomerRemoval)
 WORKER_DIED = "worker_died"
 WHAT_HAPPENED = "The worker ended before the answer came; nobody knows whether the call arrived."
 #: Orphaned calls closed in one sweep; the next one goes on.
@@ -74,7 +73,16 @@ def _recover_claim(model: type[Any], token: UUID | None, moments: Iterator[datet
         _close_unknown(call, records)
     failed = _bring_back(model.objects.filter(pk__in=[record.pk for record in records]), records, moments)
     logger.warning(
-        "A worker died with a claim: %s of its records are due again, %s failed.", len(records) - failed, failed
+        "A worker died with a claim: %s of its records are due again, %s failed.",
+        len(records) - failed,
+        failed,
+        extra={
+            "event": "claim_recovered",
+            "call_id": call.pk if call is not None else None,
+            "model": model._meta.label,
+            "records": len(records),
+            "failed": failed,
+        },
     )
     return call.pk if call is not None else None, failed
 

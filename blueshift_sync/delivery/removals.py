@@ -29,14 +29,14 @@ class Taken(NamedTuple):
     masses: set[datetime]
 
 
-def claim_removals(name_run: RunForChanges, calls: int) -> list[Claim]:
+def claim_removals(name_run: RunForChanges, calls: int, of_run: int | None = None) -> list[Claim]:
     """Takes removals for up to so many calls, one for each.
 
-    `name_run` is as for customers. What has to wait is parked; what mustn't be done any more is EXCLUDED. Not all of it
-    at once: with a million of them, nobody else's work waits until that is done.
+    `name_run` and `of_run` are as for customers. What has to wait is parked; what mustn't be done any more is EXCLUDED.
+    Not all of it at once: with a million of them, nobody else's work waits until that is done.
     """
     for _ in range(calls):
-        taken = _claim(name_run, calls)
+        taken = _claim(name_run, calls, of_run)
         if taken is None:
             break
         park_masses(taken.masses)
@@ -58,9 +58,9 @@ def removal_request(removal: CustomerRemoval) -> Request:
 
 
 @skips_locked
-def _claim(name_run: RunForChanges, calls: int) -> Taken | None:
+def _claim(name_run: RunForChanges, calls: int, of_run: int | None) -> Taken | None:
     """Takes those of the due removals that nothing has to go before. None: none is due."""
-    rows = list(locked(due(CustomerRemoval))[:calls])
+    rows = list(locked(due(CustomerRemoval, of_run))[:calls])
     if not rows:
         return None
     masses = masses_around(rows)

@@ -18,18 +18,9 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from ..conf import app_settings
-from ..models import (
-    ApiCall,
-    Customer,
-    CustomerRemoval,
-    ListImport,
-    ListImportPart,
-    ListMembership,
-    RecordResult,
-    SyncRun,
-)
+from ..models import ApiCall, ListImport, ListImportChunk, ListImportPart, RecordResult, SyncRun
 from .locks import HeldBySomebody, gives_up
-from .runs import SentModel
+from .runs import MODELS
 from .statements import delete_rows, update_rows
 
 #: Calls emptied, or looked at, at a time.
@@ -44,8 +35,6 @@ IMPORTS = 100
 PARTS_OF_FILES = 50
 #: After each slice a pause, as a part of the time that it took.
 PAUSE = 0.25
-
-MODELS: tuple[SentModel, ...] = (Customer, ListMembership, CustomerRemoval)
 
 
 @dataclass(frozen=True)
@@ -227,6 +216,7 @@ def _delete_imports(imports: QuerySet[Any]) -> Iterator[Slice]:
 
 @gives_up
 def _delete_slice_of_imports(pks: Sequence[int]) -> Slice:
+    delete_rows(ListImportChunk, list_import=pks)  # of a file that was thrown away by somebody who died over it
     return Slice(delete_rows(ListImport, id=pks))
 
 

@@ -52,6 +52,7 @@ class RunsCancelled(Exception):  # noqa: N818 - a finding, not a fault
 
 #: What is sent.
 SentModel = type[Customer] | type[CustomerRemoval] | type[ListMembership]
+MODELS: tuple[SentModel, ...] = (Customer, ListMembership, CustomerRemoval)
 #: What the runs of each kind send.
 MODELS_OF: dict[SyncRun.Kind, tuple[SentModel, ...]] = {
     SyncRun.Kind.CUSTOMERS: (Customer, CustomerRemoval),
@@ -186,9 +187,15 @@ def cancel_runs(rows: QuerySet[SyncRun], seconds: float) -> list[int]:
 
 
 def _take_back(run: SyncRun) -> None:
-    """Records in step before they were asked for are so again; a change that Blueshift hasn't got is FAILED."""
+    """Records in step before they were asked for are so again; a change that Blueshift hasn't got is FAILED.
+
+    So it is with memberships that had to leave the run, as they wait for something else: nobody wants them any more.
+    They come last, for a worker may be parking some at this moment.
+    """
     for model in models_of(run):
         _take_back_from(model._default_manager.filter(run=run, state=SyncState.State.PENDING))
+        if model is ListMembership:
+            _take_back_from(ListMembership.objects.filter(left_run=run.pk, state=SyncState.State.PENDING))
 
 
 def _take_back_from(waiting: QuerySet[Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-import pickle
+import pickle  # nosec B403  # of what is signed, below
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -124,7 +124,7 @@ class ObjectSelection:
         try:
             model = apps.get_model(kept["model"])
             queryset: QuerySet[Any] = model._base_manager.using(kept["database"])
-            queryset.query = pickle.loads(base64.b64decode(kept["query"]))  # noqa: S301 - the signature says it is ours
+            queryset.query = pickle.loads(base64.b64decode(kept["query"]))  # nosec B301  # noqa: S301 - the signature says it is ours
         except Exception as error:
             raise SelectionLost("The site's code has changed since the objects were selected.") from error
         return cls(queryset)

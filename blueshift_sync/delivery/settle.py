@@ -34,7 +34,7 @@ from .policy import Isolate, Policy, backoff_seconds, next_batch_limit
 from .push import kind_of, push_all
 from .removal_guards import owners_of, wake_removals_after
 from .runs import SentModel, note_outcomes, note_parked
-from .statements import find_rows, update_rows
+from .statements import find_rows, find_values, update_rows
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +100,18 @@ def _settle_together(finished: Sequence[Finished]) -> None:
             each.batch.endpoint,
             each.answer.outcome,
             len(each.batch.records),
+            extra={
+                "event": "call_finished",
+                "call_id": each.call.pk,
+                "run_id": each.batch.run_id,
+                "endpoint": str(each.batch.endpoint),
+                "outcome": str(each.answer.outcome),
+                "state": str(each.call.state),
+                "status_code": each.exchange.status,
+                "records": len(each.batch.records),
+                "failed": failed[each.call.pk],
+                "duration_ms": each.exchange.duration_ms,
+            },
         )
         call_finished.send_robust(sender=ApiCall, call_id=each.call.pk, state=each.call.state)
         if count := failed[each.call.pk]:
@@ -114,7 +126,11 @@ def _take_no_chances(late: Finished) -> None:
         settle_list(late)
         after_list_call(late.batch)
         return
-    logger.warning("Call %s was answered after its lease had run out; its records go again.", late.call.pk)
+    logger.warning(
+        "Call %s was answered after its lease had run out; its records go again.",
+        late.call.pk,
+        extra={"event": "call_late", "call_id": late.call.pk, "records": len(late.batch.records)},
+    )
     add_again_after(late.batch)
     touched = _touched_by(late.batch)
     for rows in touched:
@@ -173,10 +189,10 @@ def _settle_records(finished: Sequence[Finished]) -> dict[int, int]:
     unknown_of_run: Counter[int | None] = Counter()
     failed: dict[int, int] = {}
     accepted: dict[Alike, dict[UUID, list[Any]]] = defaultdict(dict)
+    _send_again_whose_customer_changed(finished, now)
     for each in finished:
         taken, refused = _sorted_by_verdict(each, now)
         if each.batch.claim is not None and taken:
-            _send_again_whose_customer_changed(each.batch, taken, now)
             for alike, records in _sorted_by_kind(each.batch, taken).items():
                 accepted[alike][each.batch.claim.token] = records
         failed[each.call.pk] = 0
@@ -313,7 +329,7 @@ def _settle_moving(alike: Alike, records: dict[UUID, list[Any]], now: datetime) 
 
 def _settle_refused(batch: Batch, verdict: Verdict, pks: Sequence[int], now: datetime) -> int:
     """Records that Blueshift didn't take; one that was changed meanwhile is tried as it is now. Returns the FAILED."""
-    assert batch.claim is not None  # noqa: S101 - for the type checker
+    assert batch.claim is not None  # nosec B101  # noqa: S101 - for the type checker
     ours = _claimed(batch.model, pks, [batch.claim.token])
     parked = verdict.state == State.PENDING and verdict.due_at is None
     columns: dict[str, Any] = {
@@ -325,7 +341,7 @@ def _settle_refused(batch: Batch, verdict: Verdict, pks: Sequence[int], now: dat
     if verdict.state == State.FAILED:
         columns = failure(verdict.code, verdict.message, now)
     elif parked:
-        columns["run"] = None
+        columns |= {"run": None, "left_run": batch.run_id}
     settled = ours.filter(version=F("claimed_version"), run_id=batch.run_id).update(
         **columns,
         attempts=F("attempts") + int(verdict.uses_attempt),
@@ -342,23 +358,33 @@ def _settle_refused(batch: Batch, verdict: Verdict, pks: Sequence[int], now: dat
 # Memberships
 
 
-def _send_again_whose_customer_changed(batch: Batch, records: Sequence[Any], now: datetime) -> None:
-    """A customer may have got another identifier while the list call was in flight: then it may have meant nobody."""
-    if batch.customer_list is None or batch.claim is None:
+def _send_again_whose_customer_changed(finished: Sequence[Finished], now: datetime) -> None:
+    """A customer may have got another identifier while the list call was in flight: then it may have meant nobody.
+
+    Of those who were accepted; the others go again anyhow, or wait for somebody.
+    """
+    accepted = [
+        record
+        for each in finished
+        if each.batch.model is ListMembership
+        for record, answer in zip(each.batch.records, each.answer.records, strict=True)
+        if answer.outcome == RecordOutcome.ACCEPTED
+    ]
+    if not accepted:
         return
-    at_claim = {record.pk: record.customer.version for record in records}
-    versions = ListMembership.objects.filter(pk__in=list(at_claim)).values_list("pk", "customer__version")
-    changed = [pk for pk, version in versions if version != at_claim[pk]]
-    _claimed(batch.model, changed, [batch.claim.token]).update(**next_state(now), **RELEASED)
+    versions = dict(find_values(Customer, ["id", "version"], id=[record.customer_id for record in accepted]))
+    changed = [record.pk for record in accepted if versions.get(record.customer_id) != record.customer.version]
+    tokens = [each.batch.claim.token for each in finished if each.batch.claim is not None]
+    _claimed(ListMembership, changed, tokens).update(**next_state(now), **RELEASED)
 
 
 def _known_membership(alike: Alike) -> dict[str, Any]:
     """The columns that say what an accepted call has made of a membership."""
     match alike.endpoint:
         case ApiCall.Endpoint.LIST_ADD:
-            return {"synced_is_member": True, "synced_asynchronously": alike.is_asynchronous}
+            return {"synced_is_member": True, "synced_asynchronously": alike.is_asynchronous, "left_run": None}
         case ApiCall.Endpoint.LIST_REMOVE:
-            columns = {"synced_is_member": False, "synced_asynchronously": alike.is_asynchronous}
+            columns = {"synced_is_member": False, "synced_asynchronously": alike.is_asynchronous, "left_run": None}
             return {**columns, "synced_identifier": ""}
         case _:
             return {}

@@ -23,6 +23,8 @@ from .runs import SentModel
 BOUND = 1000
 #: Among so many whose turn is next the one that has waited longest is looked for.
 OLDEST_AMONG = 250
+#: For who has a number that there shouldn't be more of: so many at most.
+LARGEST_BOUND = 100_000
 #: The sweep counts no more often than this, and for one part of its time: what took a second isn't repeated for 100.
 COUNTED_EVERY = timedelta(minutes=1)
 SHARE_OF_TIME = 0.01
@@ -66,27 +68,36 @@ class StateNumbers:
         return not any(number.value for number in self.numbers.values())
 
 
-def state_numbers(models: Sequence[SentModel]) -> list[StateNumbers]:
-    """The numbers of these models. Reads no more than `BOUND` rows of an index for each of them."""
-    groups = {(model, name): rows_by_state(model).filter(group) for model in models for name, group in GROUPS.items()}
-    counted = count_up_to(BOUND + 1, groups)
+def state_numbers(models: Sequence[SentModel], up_to: Mapping[str, int] | None = None) -> list[StateNumbers]:
+    """The numbers of these models. Reads no more than `BOUND` rows of an index for each of them.
+
+    `up_to` says for some of the `GROUPS` of how many the exact number is wanted; up to `LARGEST_BOUND` it is.
+    """
+    wanted = up_to or {}
+    bounds = {name: max(BOUND, min(wanted.get(name, 0), LARGEST_BOUND)) for name in GROUPS}
+    groups = {
+        (model, name): (rows_by_state(model).filter(group), bounds[name] + 1)
+        for model in models
+        for name, group in GROUPS.items()
+    }
+    counted = count_up_to(groups)
     stored = {row.of: row for row in StateCount.objects.using(mirror()).filter(of__in=map(_label, models))}
     return [
         StateNumbers(
             model,
-            {name: _number(counted[model, name], stored.get(_label(model)), name) for name in GROUPS},
+            {name: _number(counted[model, name], bounds[name], stored.get(_label(model)), name) for name in GROUPS},
             oldest=_oldest(model) if counted[model, "waiting"] else None,
         )
         for model in models
     ]
 
 
-def _number(counted: int, stored: StateCount | None, name: str) -> Number:
-    if counted <= BOUND:
+def _number(counted: int, bound: int, stored: StateCount | None, name: str) -> Number:
+    if counted <= bound:
         return Number(counted)
     value = stored.counts.get(name, 0) if stored is not None and stored.counted_at else 0
-    if stored is None or value <= BOUND:  # there were fewer then
-        return Number(BOUND, is_exact=False)
+    if stored is None or value <= bound:  # there were fewer then
+        return Number(bound, is_exact=False)
     return Number(value, is_exact=False, counted_at=stored.counted_at)
 
 
@@ -101,14 +112,14 @@ def _oldest(model: SentModel) -> datetime | None:
     return oldest
 
 
-def count_up_to(bound: int, rows: Mapping[Any, QuerySet[Any]]) -> dict[Any, int]:
-    """How many rows each of the querysets has, up to the bound. One statement for all of them."""
+def count_up_to(rows: Mapping[Any, tuple[QuerySet[Any], int]]) -> dict[Any, int]:
+    """How many rows each of the querysets has, counted up to its bound. One statement for all of them."""
     if not rows:
         return {}
     counts, parameters = [], []
-    for queryset in rows.values():
+    for queryset, bound in rows.values():
         sql, its_parameters = queryset.values("pk")[:bound].query.get_compiler(mirror()).as_sql()
-        counts.append(f"(SELECT COUNT(*) FROM ({sql}) few)")  # noqa: S608 - the ORM's own
+        counts.append(f"(SELECT COUNT(*) FROM ({sql}) few)")  # nosec B608  # noqa: S608 - the ORM's own
         parameters += its_parameters
     with connections[mirror()].cursor() as cursor:
         cursor.execute(f"SELECT {', '.join(counts)}", parameters)

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from django.apps import apps
 from django.db import connections, router
 from django.db.models import F, Field, JSONField
 from django.db.models.expressions import BaseExpression
 
-#: A value of its own for each row is looked for among those of all rows in the statement.
+#: More values of their own than this PostgreSQL joins with their rows. Elsewhere a row's is looked for among them all.
+FEW_VALUES = 10
+#: So that is done for no more rows than this in one statement.
 UPDATED_AT_A_TIME = 100
 #: A longer statement, in characters and parameters included, writes its rows by several. MariaDB takes 16 MB of one
 #: (`max_allowed_packet`); a character may be four bytes, or two with what makes it stand for itself.
@@ -49,19 +52,19 @@ def find_values(model: type[Any], names: Sequence[str], **condition: Any) -> lis
     """The values in these columns, as the driver gives them, of the rows that fulfil the condition."""
     sql = _Writer(model)
     columns = ", ".join(map(sql.column, names))
-    found = sql.statement(f"SELECT {columns} FROM {sql.table} WHERE {sql.all_of(condition)}")  # noqa: S608
+    found = sql.statement(f"SELECT {columns} FROM {sql.table} WHERE {sql.all_of(condition)}")  # nosec B608  # noqa: S608
     return list(_run(model, found).fetchall())
 
 
 def update_rows(model: type[Any], pks: Sequence[int], values: Mapping[str, Any], **condition: Any) -> int:
     """Gives the rows with these keys the `values`, as far as they fulfil the condition. Returns how many did."""
-    return int(_run(model, _update(model, pks, values, **condition)).rowcount) if pks else 0
+    return sum(int(_run(model, each).rowcount) for each in _updates(model, pks, values, condition)) if pks else 0
 
 
 def delete_rows(model: type[Any], **condition: Any) -> int:
     """Deletes the rows that fulfil the condition, and nothing that refers to them. Returns how many they were."""
     sql = _Writer(model)
-    statement = sql.statement(f"DELETE FROM {sql.table} WHERE {sql.all_of(condition)}")  # noqa: S608
+    statement = sql.statement(f"DELETE FROM {sql.table} WHERE {sql.all_of(condition)}")  # nosec B608  # noqa: S608
     return int(_run(model, statement).rowcount)
 
 
@@ -72,20 +75,40 @@ def update_of(row: Any, names: Sequence[str]) -> Statement:
 
 def update_each(rows: Sequence[Any], names: Sequence[str]) -> None:
     """Writes these columns of model instances, which are all of one model. As `bulk_update`, in a tenth of its time."""
+    if not rows:
+        return
+    model = type(rows[0])
+    names = _attributes(rows[0], names)
 
     def update_of_each(rows: Sequence[Any]) -> Statement:
-        values = {name: ByKey.of({row.pk: getattr(row, name) for row in rows}) for name in _attributes(rows[0], names)}
-        return _update(type(rows[0]), [row.pk for row in rows], values)
+        values = {name: ByKey.of({row.pk: getattr(row, name) for row in rows}) for name in names}
+        return _update(model, [row.pk for row in rows], values)
 
-    for start in range(0, len(rows), UPDATED_AT_A_TIME):
-        few = rows[start : start + UPDATED_AT_A_TIME]
-        _run_for(type(few[0]), few, update_of_each)
+    at_a_time = len(rows) if _can_join(model) else UPDATED_AT_A_TIME
+    for start in range(0, len(rows), at_a_time):
+        _run_for(model, rows[start : start + at_a_time], update_of_each)
 
 
 def insert_rows(model: type[Any], names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Inserts rows, each with a value for each of the columns `names`."""
     if rows:
         _run_for(model, rows, lambda few: _insert(model, names, few))
+
+
+def insert_copies(row: Any, name: str, values: Sequence[int]) -> None:
+    """Inserts so many copies of a model instance that isn't saved, each with one of these values in its column."""
+    if values:
+        _run_for(type(row), values, lambda few: _insert_copies(row, name, few))
+
+
+def _insert_copies(row: Any, name: str, values: Sequence[int]) -> Statement:
+    sql = _Writer(type(row))
+    names = [field.attname for field in row._meta.concrete_fields if not field.primary_key and field.attname != name]
+    columns = ", ".join(map(sql.column, [*names, name]))
+    copied = ",".join(sql.literal(each, getattr(row, each)) for each in names)
+    rows = ",".join(f"({copied},{value:d})" for value in values)
+    statement = sql.statement(f"INSERT INTO {sql.table} ({columns}) VALUES {rows}")  # noqa: S608
+    return Statement(statement.sql, list(statement.parameters) * len(values))
 
 
 def insert_of(rows: Sequence[Any]) -> Statement:
@@ -104,18 +127,49 @@ def _attributes(row: Any, names: Sequence[str]) -> list[str]:
     return [row._meta.get_field(name).attname for name in names]
 
 
+def _updates(
+    model: type[Any], pks: Sequence[int], values: Mapping[str, Any], condition: Mapping[str, Any]
+) -> Iterator[Statement]:
+    """One statement, or several where each of them would look for values among too many."""
+    if _can_join(model) or not any(map(_are_many, values.values())):
+        yield _update(model, pks, values, **condition)
+        return
+    for start in range(0, len(pks), UPDATED_AT_A_TIME):
+        few = pks[start : start + UPDATED_AT_A_TIME]
+        of_few = {name: value.only(few) if isinstance(value, ByKey) else value for name, value in values.items()}
+        yield _update(model, few, of_few, **condition)
+
+
 def _update(model: type[Any], pks: Sequence[int], values: Mapping[str, Any], **condition: Any) -> Statement:
     sql = _Writer(model)
-    assignments = ", ".join(f"{sql.column(name)} = {sql.value(name, value)}" for name, value in values.items())
+    joined: dict[str, ByKey] = {}
+    if _can_join(model) and any(map(_are_many, values.values())):
+        joined = {name: value for name, value in values.items() if isinstance(value, ByKey)}
+    # In the order in which they stand in the statement, for so its parameters do.
+    assignments = ", ".join(
+        f"{sql.column(name)} = {sql.joined(name) if name in joined else sql.value(name, value)}"
+        for name, value in values.items()
+    )
+    table_of_values = f" FROM {sql.values_by_key(joined, pks)}" if joined else ""
     where = sql.all_of({"id": pks, **condition})
-    return sql.statement(f"UPDATE {sql.table} SET {assignments} WHERE {where}")  # noqa: S608
+    if joined:
+        where += f" AND {sql.column('id')} = {_KEY}"
+    return sql.statement(f"UPDATE {sql.table} SET {assignments}{table_of_values} WHERE {where}")  # nosec B608  # noqa: S608
+
+
+def _can_join(model: type[Any]) -> bool:
+    return connections[router.db_for_write(model)].vendor == "postgresql"
+
+
+def _are_many(value: Any) -> bool:
+    return isinstance(value, ByKey) and len(value) > FEW_VALUES
 
 
 def _insert(model: type[Any], names: Sequence[str], rows: Iterable[Sequence[Any]]) -> Statement:
     sql = _Writer(model)
     columns = ", ".join(map(sql.column, names))
     values = ",".join(f"({','.join(map(sql.literal, names, row))})" for row in rows)
-    return sql.statement(f"INSERT INTO {sql.table} ({columns}) VALUES {values}")  # noqa: S608
+    return sql.statement(f"INSERT INTO {sql.table} ({columns}) VALUES {values}")  # nosec B608  # noqa: S608
 
 
 def _run_for(model: type[Any], rows: Sequence[Any], statement_of: Callable[[Sequence[Any]], Statement]) -> None:
@@ -142,10 +196,27 @@ class ByKey(list[tuple[Any, list[int]]]):
     @classmethod
     def of(cls, values: Mapping[int, Any]) -> Any:
         """From a value for each key; the value itself where all have the same."""
+        return cls.of_groups((value, [key]) for key, value in values.items())
+
+    @classmethod
+    def of_groups(cls, groups: Iterable[tuple[Any, list[int]]]) -> Any:
+        """As `of`, from values with the keys of the rows that get them."""
         keys: dict[Any, tuple[Any, list[int]]] = {}
-        for key, value in values.items():
-            keys.setdefault(value if isinstance(value, Hashable) else id(value), (value, []))[1].append(key)
-        return next(iter(values.values())) if len(keys) == 1 else cls(keys.values())
+        for value, its_keys in groups:
+            same = id(value) if isinstance(value, _UNHASHABLE) else value
+            keys.setdefault(same, (value, []))[1].extend(its_keys)
+        return next(iter(keys.values()))[0] if len(keys) == 1 else cls(keys.values())
+
+    def only(self, keys: Sequence[int]) -> Any:
+        """The same for these keys."""
+        wanted = set(keys)
+        return ByKey.of({key: value for value, its_keys in self for key in its_keys if key in wanted})
+
+
+#: What a JSON column may hold.
+_UNHASHABLE = (dict, list)
+#: The column of the keys where values are joined with their rows.
+_KEY = "bsync_key"
 
 
 class _Writer:
@@ -187,6 +258,8 @@ class _Writer:
         if isinstance(field, JSONField):  # as text for PostgreSQL too, so that its length is known
             return json.dumps(value, cls=field.encoder)
         value = field.get_db_prep_save(value, self._connection)
+        if isinstance(value, UUID):
+            return str(value)
         return value.isoformat(sep=" ") if isinstance(value, datetime) else value
 
     def _text(self, value: Any) -> str:
@@ -201,6 +274,19 @@ class _Writer:
             return self.literal(name, value)
         cases = [f"WHEN {self._is('id', keys)} THEN {self._typed(name, each)}" for each, keys in value]
         return f"CASE {' '.join(cases)} END"
+
+    def values_by_key(self, values: Mapping[str, ByKey], keys: Sequence[int]) -> str:
+        """A table with the keys and, for each of them, a value for each of these columns."""
+        of_key = {name: {key: value for value, of_it in each for key in of_it} for name, each in values.items()}
+        rows = ",".join(f"({key},{','.join(self.literal(name, of_key[name][key]) for name in values)})" for key in keys)
+        return f"(VALUES {rows}) AS bsync_values ({_KEY}, {', '.join(map(self._joined, values))})"
+
+    def joined(self, name: str) -> str:
+        """A row's own value, of such a table, for a column."""
+        return f"CAST({self._joined(name)} AS {self._fields[name].cast_db_type(self._connection)})"
+
+    def _joined(self, name: str) -> str:
+        return self._connection.ops.quote_name(f"bsync_{self._fields[name].column}")
 
     def _typed(self, name: str, value: Any) -> str:
         """A value inside of an expression, where PostgreSQL doesn't see for which column it is."""
@@ -229,5 +315,11 @@ class _Writer:
 @lru_cache(maxsize=32)
 def _compiled(label: str, using: str, expression: Any) -> tuple[str, Sequence[Any]]:
     query = apps.get_model(label)._default_manager.using(using).query
-    compiled: tuple[str, Sequence[Any]] = query.get_compiler(using).compile(expression.resolve_expression(query))
-    return compiled
+    sql, parameters = query.get_compiler(using).compile(expression.resolve_expression(query))
+    connection: Any = connections[using]
+    if parameters and connection.vendor == "postgresql":
+        # Or the driver would take the whole statement apart for them.
+        composed = connection.ops.compose_sql(sql, parameters)
+        if "%" not in composed:
+            return composed, ()
+    return sql, parameters

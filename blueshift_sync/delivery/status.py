@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
@@ -20,15 +20,16 @@ from ..exceptions import RedisUnavailable
 from ..models import ApiCall, Customer, CustomerRemoval, ListMembership
 from .claim import mirror
 from .figures import last_sweep
-from .recover import MODELS
 from .removal_guards import APPROVAL_NEEDED
-from .runs import SentModel
+from .runs import MODELS, SentModel
 from .standstill import Standstill, current_standstill
 from .state_counts import BOUND, GROUPS, Number, StateNumbers, count_up_to, rows_by_state, state_numbers
 from .workers import Workers, workers
 
 #: A sweep runs every 15 seconds, or every minute where cron starts it, and may wait for a busy worker.
 SWEEP_IS_LATE = timedelta(minutes=5)
+#: Even of tens of millions of records, the sweep counts those of a state more often than this.
+COUNT_IS_OLD = timedelta(hours=2)
 #: So many calls in a row without a proper answer are no accident any more.
 MANY_FAILURES = 10
 #: What is a choice of the site's, and no fault.
@@ -97,9 +98,20 @@ class Status:
         if self.swept_at is None:
             text = _("The periodic sweep has never run: start “manage.py rqcron blueshift_sync.cron”.")
             yield Problem("sweep_late", text)
-        elif self.taken_at - self.swept_at > SWEEP_IS_LATE:
+        elif self._sweep_is_late:
             text = _("The periodic sweep last ran %(time)s ago: start “manage.py rqcron blueshift_sync.cron”.")
             yield Problem("sweep_late", text % {"time": time_text(self.swept_at, self.taken_at)})
+
+    @property
+    def _sweep_is_late(self) -> bool:
+        return self.swept_at is None or self.taken_at - self.swept_at > SWEEP_IS_LATE
+
+    def knows(self, number: Number) -> bool:
+        """Whether the number says how it is: it was counted just now, or not long ago by a sweep that goes on."""
+        if number.is_exact:
+            return True
+        is_recent = number.counted_at is not None and self.taken_at - number.counted_at < COUNT_IS_OLD
+        return is_recent and not self._sweep_is_late
 
     @property
     def machinery(self) -> list[tuple[str, str]]:
@@ -223,8 +235,8 @@ WAITS_FOR_APPROVAL = ngettext_lazy(
 )
 
 
-def take_status(models: Sequence[SentModel] = MODELS) -> Status:
-    """How everything stands now, told of the records of these models.
+def take_status(models: Sequence[SentModel] = MODELS, up_to: Mapping[str, int] | None = None) -> Status:
+    """How everything stands now, told of the records of these models. `up_to` is as for `state_numbers`.
 
     A bounded number of queries by index, and two looks at Redis that wait no longer than a moment.
     """
@@ -233,7 +245,7 @@ def take_status(models: Sequence[SentModel] = MODELS) -> Status:
     rate = app_settings().CALLS_PER_SECOND
     return Status(
         taken_at=now,
-        records=state_numbers(models),
+        records=state_numbers(models, up_to),
         for_approval=_for_approval() if CustomerRemoval in models else Number(0),
         standstill=current_standstill(),
         workers=found,
@@ -253,7 +265,7 @@ def _workers() -> tuple[Workers | None, str]:
 
 def _for_approval() -> Number:
     rows = rows_by_state(CustomerRemoval).filter(GROUPS["parked"], error_code=APPROVAL_NEEDED[0])
-    counted = count_up_to(BOUND + 1, {"all": rows})["all"]
+    counted = count_up_to({"all": (rows, BOUND + 1)})["all"]
     return Number(min(counted, BOUND), is_exact=counted <= BOUND)
 
 

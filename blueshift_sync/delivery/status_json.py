@@ -6,6 +6,8 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from django.utils import timezone
+
 from .state_counts import Number, StateNumbers
 from .status import Status
 
@@ -13,7 +15,7 @@ from .status import Status
 def as_json(status: Status) -> dict[str, Any]:
     """All of it as one JSON object."""
     return {
-        "taken_at": status.taken_at.isoformat(),
+        "taken_at": _moment(status.taken_at),
         "ok": not status.faults,
         "problems": [{"code": problem.code, "sentence": problem.sentence} for problem in status.problems],
         "summary": status.summary,
@@ -39,4 +41,7 @@ def _number(number: Number) -> dict[str, Any]:
 
 
 def _moment(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None
+    """ISO 8601 with offset, on a site without time zones too."""
+    if moment is None:
+        return None
+    return (timezone.make_aware(moment) if timezone.is_naive(moment) else moment).isoformat()

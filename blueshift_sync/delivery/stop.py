@@ -52,7 +52,11 @@ def stop_sending(answer: Answer) -> None:
         },
     )
     if is_new:
-        logger.error("Blueshift refuses the key (%s): sending stops until a check of the key succeeds.", answer.code)
+        logger.error(
+            "Blueshift refuses the key (%s): sending stops until a check of the key succeeds.",
+            answer.code,
+            extra={"event": "sending_stopped", "code": answer.code},
+        )
         sending_stopped.send_robust(sender=SendingStop, code=answer.code, reason=answer.message)
 
 
@@ -82,7 +86,7 @@ def probe(client: BlueshiftClient, job_id: str = "") -> tuple[ApiCall, Answer]:
     if answer.outcome in KEY_IS_GOOD:
         stopped, _ = SendingStop.objects.filter(account=account_digest()).delete()
         if stopped:
-            logger.warning("Blueshift takes the key again: sending goes on.")
+            logger.warning("Blueshift takes the key again: sending goes on.", extra={"event": "sending_resumed"})
             sending_resumed.send_robust(sender=SendingStop)
     call.refresh_from_db()
     return call, answer

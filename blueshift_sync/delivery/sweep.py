@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import logging
 
-from django.utils import timezone
-
 from ..exceptions import RedisUnavailable
-from ..models import ListMembership
 from .drain import seconds_until_due
 from .gathering import resume_lost
 from .imports import tidy as tidy_imports
-from .parking import explain_parked, wake_parked
+from .parking import tend_parked
 from .recover import close_orphaned_calls, recover_expired_claims
 from .removal_guards import wake_removals
 from .runs import finish_runs
@@ -24,8 +21,7 @@ def sweep() -> None:
     """Brings back what was lost, and wakes a worker if anything is due. Safe to run at any time, and twice."""
     recover_expired_claims()
     close_orphaned_calls()
-    wake_parked(ListMembership.objects.all(), timezone.now())
-    explain_parked()
+    tend_parked()
     wake_removals()
     resume_lost()
     finish_runs()
@@ -34,4 +30,6 @@ def sweep() -> None:
         try:
             wake_again()
         except RedisUnavailable as error:
-            logger.warning("The sweep found work, but no worker could be woken: %s", error)
+            logger.warning(
+                "The sweep found work, but no worker could be woken: %s", error, extra={"event": "not_woken"}
+            )

@@ -49,7 +49,9 @@ def wake_quietly() -> None:
         wake(SITE_PATIENCE)
     except RedisUnavailable as error:
         _redis_failed_at = time.monotonic()
-        logger.warning("No worker could be woken: %s The sweep will find what is due.", error)
+        logger.warning(
+            "No worker could be woken: %s The sweep will find what is due.", error, extra={"event": "not_woken"}
+        )
 
 
 def wake(patience: float = WORKER_PATIENCE) -> None:
@@ -85,7 +87,9 @@ def wake_again_quietly() -> None:
     try:
         wake_again()
     except RedisUnavailable as error:
-        logger.warning("No worker could be woken: %s The sweep will find what is due.", error)
+        logger.warning(
+            "No worker could be woken: %s The sweep will find what is due.", error, extra={"event": "not_woken"}
+        )
 
 
 def enqueue_drain(patience: float = WORKER_PATIENCE) -> None:

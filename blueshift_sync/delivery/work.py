@@ -74,7 +74,7 @@ class Work:
             close_run(run_id)
 
     def _customers(self, calls: int) -> list[Batch]:
-        return _batches(claim_customers(self._name_run, calls), customers_batch, Customer)
+        return batches_of(claim_customers(self._name_run, calls), customers_batch, Customer)
 
     def _memberships(self, calls: int) -> list[Batch]:
         """A list itself takes a place in turn with the members, so that none of them waits for all lists to be read."""
@@ -82,7 +82,7 @@ class Work:
         self._was_lists_turn = is_lists_turn
         batches = self._list_call() if is_lists_turn else []
         claims = claim_memberships(self._name_run, calls - len(batches), self._turns)
-        batches += _batches(claims, memberships_batch, ListMembership)
+        batches += batches_of(claims, memberships_batch, ListMembership)
         return batches or ([] if is_lists_turn else self._list_call())
 
     def _list_call(self) -> list[Batch]:
@@ -92,7 +92,7 @@ class Work:
         return [list_batch(customer_list, self._name_run(SyncRun.Kind.LISTS))]
 
     def _removals(self, calls: int) -> list[Batch]:
-        return _batches(claim_removals(self._name_run, calls), removal_batch, CustomerRemoval)
+        return batches_of(claim_removals(self._name_run, calls), removal_batch, CustomerRemoval)
 
     def _name_run(self, kind: SyncRun.Kind) -> int:
         """The run of this drain for what changed by itself; made when first needed."""
@@ -104,7 +104,7 @@ class Work:
         return self._own_runs[kind]
 
 
-def _batches(claims: Sequence[Claim], batch_of: Callable[[Claim], Batch], model: type[Any]) -> list[Batch]:
+def batches_of(claims: Sequence[Claim], batch_of: Callable[[Claim], Batch], model: type[Any]) -> list[Batch]:
     """The batches of these claims, but for those that can't be written down, or are too large."""
     batches = []
     for claim in claims:

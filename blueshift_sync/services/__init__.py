@@ -10,14 +10,16 @@ from .lists import (
     add_to_list,
     change_memberships,
     create_list,
+    may_be_renumbered,
     read_list,
     remove_from_list,
+    renumber_list,
     send_list,
     take_on_list,
     try_list_again,
 )
 from .mirror import capture, erase_person, forget_types, save_edited
-from .rehearsals import rehearse_list_change, rehearse_push, rehearse_resend, rehearse_retry
+from .rehearsals import rehearse_list_change, rehearse_new_list, rehearse_push, rehearse_resend, rehearse_retry
 from .removals import approve_removals, cancel_removals, retry_removals
 from .runs import go_on as go_on
 from .sending import (
@@ -57,16 +59,19 @@ __all__ = [
     "import_members",
     "include",
     "leads_to",
+    "may_be_renumbered",
     "prepare_import",
     "preview",
     "push",
     "push_objects",
     "read_list",
     "rehearse_list_change",
+    "rehearse_new_list",
     "rehearse_push",
     "rehearse_resend",
     "rehearse_retry",
     "remove_from_list",
+    "renumber_list",
     "resend",
     "retry",
     "retry_cause",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from io import BytesIO
 from typing import IO, Any, cast
 
 from django.db import router, transaction
 
-from ..delivery import gathering, identifier_files, imports
+from ..delivery import gathering, identifier_files, imports, uploads
 from ..exceptions import BlueshiftSyncError
 from ..models import CustomerList, ListImport, ListMembership, SyncRun
 from .runs import Trigger, go_on_gathering, new_run
@@ -44,14 +45,36 @@ def prepare_import(
 ) -> ListImport:
     """Keeps a CSV file of identifiers for somebody to look at before anything happens: see `start_import`.
 
-    It says how many lines match a customer, and which don't, once it is READY: so much is matched at once as a request
-    may take, and a job does the rest. Raises UnusableFile for a file that can't be read, of which nothing is kept.
+    It says how many lines match a customer, and which don't, once it is READY. A small file is read at once, and so
+    much of it is matched as a request may take; a job does the rest. Of a larger one its bytes are kept, and a job does
+    it all. Raises UnusableFile for a file that can't be read, of which nothing is kept.
     """
-    row = _keep_import(customer_list, file, requested_by, is_member=is_member, filename=filename)
-    if not imports.match(row.pk, seconds=gathering.REQUEST_SECONDS):
+    beginning, is_all = uploads.beginning_of(file)
+    if is_all:
+        file = BytesIO(beginning)
+        row = _keep_import(customer_list, file, requested_by, is_member=is_member, filename=filename)
+        if not imports.match(row.pk, seconds=gathering.REQUEST_SECONDS):
+            imports.match_later(row.pk)
+    else:
+        key, _lines = identifier_files.read_file(BytesIO(beginning), customer_list.identifier_key)
+        row = _new_import(customer_list, requested_by, key, is_member=is_member, filename=filename)
+        uploads.keep_file(row, beginning, file)
         imports.match_later(row.pk)
     row.refresh_from_db()
     return row
+
+
+def _new_import(
+    customer_list: CustomerList, requested_by: Any, key: str, *, is_member: bool, filename: str
+) -> ListImport:
+    """One that isn't saved yet."""
+    return ListImport(
+        customer_list=customer_list,
+        is_member=is_member,
+        identifier_key=key,
+        filename=filename[-255:],
+        requested_by=requested_by,
+    )
 
 
 def _keep_import(
@@ -73,13 +96,8 @@ def _keep_import(
         lines = identifier_files.lines_of(identifiers, key)
     else:
         raise BlueshiftSyncError("The list hasn't been read from Blueshift yet: say which identifier is given.")
-    row = ListImport.objects.create(
-        customer_list=customer_list,
-        is_member=is_member,
-        identifier_key=key,
-        filename=filename[-255:],
-        requested_by=requested_by,
-    )
+    row = _new_import(customer_list, requested_by, key, is_member=is_member, filename=filename)
+    row.save()
     imports.keep(row, lines)
     return row
 
@@ -104,5 +122,8 @@ def cancel_import(list_import: ListImport) -> None:
 
 
 def go_on_matching(import_id: int, asked_to_stop: Callable[[], bool]) -> None:
-    """Goes on with an import of which not all lines have been matched. For the job that does so."""
-    imports.match_in_job(import_id, asked_to_stop)
+    """Goes on with an import that hasn't been read or matched to the end. For the job that does so."""
+    if uploads.read_kept_file(import_id, asked_to_stop):
+        imports.match_in_job(import_id, asked_to_stop)
+    else:
+        imports.match_later(import_id)

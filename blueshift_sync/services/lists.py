@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
+from django.db import router, transaction
 from django.db.models import Q, QuerySet
 
-from ..delivery import asking, bulk
+from ..delivery import asking, bulk, gathering
 from ..delivery.idempotency import RequestKey
 from ..delivery.locks import gives_way
 from ..delivery.push import push_records
@@ -16,26 +17,38 @@ from ..delivery.runs import finish_if_done
 from ..delivery.selections import AnySelection, ObjectSelection, Selection
 from ..exceptions import BlueshiftSyncError
 from ..models import Customer, CustomerList, ListMembership, SyncRun
-from .runs import CHUNK, Trigger, gather, run_of
+from .runs import CHUNK, Trigger, gather, go_on_gathering, run_of
 from .sending import push
 
 
-def create_list(name: str, *, description: str = "", identifier_key: str = "email", mode: str = "") -> CustomerList:
+def create_list(
+    name: str,
+    *,
+    description: str = "",
+    identifier_key: str = "email",
+    mode: str = "",
+    asked_as: RequestKey | None = None,
+) -> CustomerList:
     """Has a list created in Blueshift, which a worker does. Members can be added at once; they wait for it.
 
     `identifier_key` is "email" or "customer_id"; `mode` is "async", "sync" or empty, for the setting's. Raises
-    BlueshiftSyncError for what can't be a list, and where one of this name is waiting to be created already.
+    BlueshiftSyncError for what can't be a list, and where one of this name is waiting to be created already. What is
+    `asked_as` another one was before gets that list.
     """
-    return asking.create_list(name, description=description, identifier_key=identifier_key, mode=mode)
+    return asking.create_list(
+        name, description=description, identifier_key=identifier_key, mode=mode, asked_as=asked_as
+    )
 
 
-def take_on_list(list_id: int, *, identifier_key: str = "", mode: str = "") -> CustomerList:
+def take_on_list(
+    list_id: int, *, identifier_key: str = "", mode: str = "", asked_as: RequestKey | None = None
+) -> CustomerList:
     """Takes on a list that is in Blueshift, by its number. A worker reads it before the first member is sent.
 
     `identifier_key` may be left empty, as Blueshift says it; where it says another one, the list stops. Raises
     BlueshiftSyncError for what can't be a list's number, and for one that is there already.
     """
-    return asking.take_on_list(list_id, identifier_key=identifier_key, mode=mode)
+    return asking.take_on_list(list_id, identifier_key=identifier_key, mode=mode, asked_as=asked_as)
 
 
 def read_list(customer_list: CustomerList) -> None:
@@ -52,6 +65,26 @@ def try_list_again(customer_list: CustomerList) -> None:
     The identifier that Blueshift has said is taken over.
     """
     asking.try_again(customer_list)
+
+
+def may_be_renumbered(customer_list: CustomerList) -> bool:
+    """Whether `renumber_list` takes the list: nobody is known to be on it in Blueshift, or there is no such list."""
+    return asking.may_be_renumbered(customer_list)
+
+
+def renumber_list(
+    customer_list: CustomerList, list_id: int, requested_by: Any = None, *, trigger: Trigger = Trigger.COMMAND
+) -> SyncRun:
+    """Mends a number that was mistyped: a worker reads the list that has it, and all memberships go there, sent or not.
+
+    Returns the run. Raises BlueshiftSyncError for a list of which Blueshift has accepted members under the old number,
+    for what can't be a list's number, and for one that is there already.
+    """
+    with transaction.atomic(using=router.db_for_write(SyncRun)):
+        asking.renumber(customer_list, list_id)
+        run = run_of(ListMembership, trigger, requested_by)
+        gathering.begin(run, [Selection(ListMembership, Q(customer_list=customer_list.pk))], "send_anew")
+    return go_on_gathering(run)
 
 
 def send_list(customer_list: CustomerList, requested_by: Any = None, *, trigger: Trigger = Trigger.COMMAND) -> SyncRun:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from django.db import router, transaction
 from django.db.models import Q
 
+from ..delivery.lists import list_request
 from ..delivery.runs import SentModel, models_of
 from ..delivery.selections import Selection
 from ..models import ApiCall, CustomerList, ListMembership, SyncRun
 from ..sources.behind import OF_KIND, leads_to
+from ..sources.preview import Planned
 from ..sources.rehearsal import Place, Rehearsal, rehearse
 from .runs import ACTIONS, Record, Trigger, run_of
 from .sending import failed_of, known_model
@@ -31,6 +34,14 @@ def rehearse_list_change(
     """What `add_to_list` or `remove_from_list` would send, as `rehearse_push` tells it."""
     options = {"list": customer_list.pk, "is_member": is_member}
     return _rehearse(ListMembership, [customers], "set_members", after, **options)
+
+
+def rehearse_new_list(make: Callable[[], CustomerList]) -> Rehearsal:
+    """What a worker would send for the list that `make` makes, which isn't made for good."""
+    with transaction.atomic(using=router.db_for_write(CustomerList)):
+        found = Rehearsal([Planned(list_request(make()), [])])
+        transaction.set_rollback(True, using=router.db_for_write(CustomerList))
+    return found
 
 
 def rehearse_retry(run: SyncRun, *, after: Place | None = None) -> Rehearsal:

@@ -2,50 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from django.db.models import Q, QuerySet
 
-from ..delivery import decisions
+from ..delivery.decisions import FOR_APPROVAL, WAITING
 from ..delivery.selections import Selection
 from ..models import CustomerRemoval, SyncRun
-from .runs import CHUNK, Trigger, new_run
+from .runs import Trigger, gather, run_of
 from .sending import retry_failed
 
+Removals = Selection | QuerySet[CustomerRemoval] | Iterable[CustomerRemoval]
 
-def approve_removals(
-    removals: QuerySet[CustomerRemoval] | Iterable[CustomerRemoval],
-    requested_by: Any = None,
-    *,
-    trigger: Trigger = Trigger.COMMAND,
-) -> SyncRun:
+
+def approve_removals(removals: Removals, requested_by: Any = None, *, trigger: Trigger = Trigger.COMMAND) -> SyncRun:
     """Has Blueshift remove the customers whose removal waits for somebody's yes. That can't be undone.
 
-    Removals that don't wait for it are left as they are. Returns the run, whose `total` says how many are sent.
+    Removals that don't wait for it are left as they are. Returns the run, whose `total` says how many are sent. Of a
+    selection, so many at once are decided about as a request may take; a job goes on with the rest.
     """
-    return decisions.approve(_pks(removals), new_run(CustomerRemoval, trigger, requested_by), requested_by)
+    return gather(_run(trigger, requested_by), [_selection(removals).only(FOR_APPROVAL)], "approve")
 
 
-def cancel_removals(removals: QuerySet[CustomerRemoval] | Iterable[CustomerRemoval], requested_by: Any = None) -> int:
-    """Has Blueshift keep the customers whose removal waits, for whatever. Returns how many those are.
+def cancel_removals(removals: Removals, requested_by: Any = None, *, trigger: Trigger = Trigger.COMMAND) -> SyncRun:
+    """Has Blueshift keep the customers whose removal waits, for whatever. Goes on in a job as `approve_removals` does.
 
-    A removal that is being sent, or has been, can't be taken back.
+    A removal that is being sent, or has been, can't be taken back. Returns a run that sends nothing; its
+    `scope["changed"]` counts those that were.
     """
-    return decisions.cancel(_pks(removals), requested_by)
+    return gather(_run(trigger, requested_by), [_selection(removals).only(WAITING)], "cancel_removals")
 
 
-def retry_removals(
-    removals: QuerySet[CustomerRemoval] | Iterable[CustomerRemoval],
-    requested_by: Any = None,
-    *,
-    trigger: Trigger = Trigger.RETRY,
-) -> SyncRun:
+def retry_removals(removals: Removals, requested_by: Any = None, *, trigger: Trigger = Trigger.RETRY) -> SyncRun:
     """Sends those of the removals again that are FAILED. Returns the new run."""
-    return retry_failed(Selection(CustomerRemoval, Q(pk__in=list(_pks(removals)))), requested_by, trigger=trigger)
+    return retry_failed(_selection(removals), requested_by, trigger=trigger)
 
 
-def _pks(removals: QuerySet[CustomerRemoval] | Iterable[CustomerRemoval]) -> Iterator[int]:
+def _run(trigger: Trigger, requested_by: Any) -> SyncRun:
+    return run_of(CustomerRemoval, trigger, requested_by)
+
+
+def _selection(removals: Removals) -> Selection:
+    if isinstance(removals, Selection):
+        return removals
     if isinstance(removals, QuerySet):
-        return removals.order_by("pk").values_list("pk", flat=True).iterator(CHUNK)
-    return (removal.pk for removal in removals)
+        return Selection(CustomerRemoval, Q(pk__in=list(removals.values_list("pk", flat=True))))
+    return Selection.of(removals, CustomerRemoval)

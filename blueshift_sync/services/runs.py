@@ -8,7 +8,7 @@ from typing import Any
 from django.db import IntegrityError, router, transaction
 from django.db.models import Model, Q, QuerySet
 
-from ..delivery import bulk, gathering
+from ..delivery import bulk, decisions, gathering
 from ..delivery.gathering import Done
 from ..delivery.idempotency import RequestKey
 from ..delivery.push import kind_of
@@ -31,7 +31,7 @@ def run_of(
 ) -> SyncRun:
     """A run of the records of `model` that isn't saved yet."""
     if asked_as is not None:
-        columns |= {"idempotency_key": asked_as.key, "request_digest": asked_as.digest}
+        columns |= asked_as.columns
     return SyncRun(kind=kind_of(model), trigger=trigger, requested_by=requested_by, **columns)
 
 
@@ -124,5 +124,8 @@ ACTIONS: Mapping[str, gathering.Action] = {
     "change_memberships": _to_records(bulk.change_memberships),
     "exclude": _to_records(bulk.exclude),
     "include": _to_records(_include),
+    "send_anew": _to_records(bulk.send_anew),
     "retry": _to_records(_retry),
+    "approve": _to_records(decisions.approve),
+    "cancel_removals": _to_records(decisions.cancel),
 }

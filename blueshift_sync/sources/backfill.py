@@ -201,6 +201,15 @@ def _capture(part: Part, keys: Sequence[Any]) -> Captured:
         if len(keys) > 1:
             return sum((_capture(part, [key]) for key in keys), Captured())
         logger.error(  # noqa: TRY400 - a traceback may quote values of the object
-            "%s %s could not be captured (%s).", part.model._meta.label, loggable_key(keys[0]), type(error).__name__
+            "%s %s could not be captured (%s).",
+            part.model._meta.label,
+            loggable_key(keys[0]),
+            type(error).__name__,
+            extra={
+                "event": "not_captured",
+                "model": part.model._meta.label,
+                "key": loggable_key(keys[0]),
+                "error": type(error).__name__,
+            },
         )
         return Captured(lost=1)

@@ -13,6 +13,7 @@ from django.db.models import CompositePrimaryKey, Model, QuerySet
 from django.db.models.manager import BaseManager
 from django.db.models.query import ModelIterable
 
+from ..client.limits import RESERVED_PREFIXES
 from ..models import AttributeType
 from .base import CustomerSource, MembershipSource, Source
 from .readings import LONGEST
@@ -20,7 +21,6 @@ from .registry import all_sources, customer_source_of, missing_models
 from .relations import are_kin, concrete_of, installed_model, name_of, relation_called, relation_steps, shares_key
 
 JsonType = AttributeType.JsonType
-RESERVED_PREFIXES = ("bsft_", "_bsft_")
 #: Blueshift's own attributes, and the type that it wants them to be.
 STANDARD_TYPES = {
     "phone_number": JsonType.TEXT,

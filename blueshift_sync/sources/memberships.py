@@ -87,6 +87,13 @@ class Mistake:
             model._meta.label,
             loggable_key(self.key),
             type(self.error).__name__,
+            extra={
+                "event": "source_failed",
+                "source": self.source_name,
+                "model": model._meta.label,
+                "key": loggable_key(self.key),
+                "error": type(self.error).__name__,
+            },
         )
 
 

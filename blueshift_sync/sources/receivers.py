@@ -215,4 +215,10 @@ def capture_safely(instance: Model, mirror: str, capture: Callable[[Model], Any]
             instance._meta.label,
             loggable_key(instance.pk),
             type(error).__name__,
+            extra={
+                "event": "not_captured",
+                "model": instance._meta.label,
+                "key": loggable_key(instance.pk),
+                "error": type(error).__name__,
+            },
         )

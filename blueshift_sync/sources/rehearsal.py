@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import router, transaction
 from django.db.models import QuerySet
 
+from ..conf import app_settings
 from ..delivery import gathering
 from ..delivery.locks import HeldBySomebody, gives_up
-from ..delivery.removals import removal_request
+from ..delivery.rehearsal import calls_of
 from ..delivery.selections import AnySelection, Selection
 from ..exceptions import BlueshiftSyncError
-from ..models import CustomerRemoval, ListMembership, SyncRun, SyncState
+from ..models import Customer, ListMembership, SyncRun, SyncState
 from .behind import customers_behind, kind_behind, records_behind
-from .preview import Planned, plan
+from .preview import Planned
 
 #: Records of one rehearsal; the rest is asked for with another.
 RECORDS_AT_ONCE = 500
@@ -73,7 +74,10 @@ def _rehearse(
         found = Rehearsal(place=place)
         if pks:
             action(run, selection, pks)
-            found.calls, found.left_out = _plan(_sent_for(run, selection, pks), run)
+            rows = _sent_for(run, selection, pks)
+            if place and place[1] and selection.model is rows.model is Customer:
+                rows, found.place = _whole_calls(rows, run, place)
+            found.calls, found.left_out = _told(rows, run)
         transaction.set_rollback(True, using=router.db_for_write(SyncRun))
     return found
 
@@ -86,10 +90,17 @@ def _next(selections: Sequence[Selection], after: Place | None) -> tuple[Selecti
         if len(pks) > RECORDS_AT_ONCE:
             return selection, pks[:-1], (index, pks[-2])
         if pks:
-            rest = index + 1 < len(selections)
-            return selection, pks, (index + 1, 0) if rest else None
+            return selection, pks, _first_place(selections, index + 1)
         pk = 0
     return selections[0], [], None
+
+
+def _first_place(selections: Sequence[Selection], number: int) -> Place | None:
+    """Where the first of these selections begins that has any rows; None where none has."""
+    for index, selection in enumerate(selections[number:], start=number):
+        if selection.rows.exists():
+            return index, 0
+    return None
 
 
 def _sent_for(run: SyncRun, selection: AnySelection, pks: Sequence[int]) -> QuerySet[Any]:
@@ -102,23 +113,37 @@ def _sent_for(run: SyncRun, selection: AnySelection, pks: Sequence[int]) -> Quer
     return kind._default_manager.using(using).filter(pk__in=records_behind(kind, selection, pks))
 
 
-def _plan(rows: QuerySet[Any], run: SyncRun) -> tuple[list[Planned], list[tuple[Any, str]]]:
-    if rows.model is CustomerRemoval:
-        return [Planned(removal_request(row), [row]) for row in _sent(rows.order_by("pk"), run)], []
+def _whole_calls(rows: QuerySet[Any], run: SyncRun, place: Place) -> tuple[QuerySet[Any], Place]:
+    """Without the last ones, where the next rows fill their call: they are told with those. Of customers only."""
+    size = app_settings().CUSTOMERS_PER_CALL
+    sent = list(rows.filter(run=run).order_by("pk").values_list("pk", flat=True))
+    spare = len(sent) % size
+    if not spare or spare == len(sent):
+        return rows, place
+    first = sent[-spare]
+    rows.filter(pk__gte=first).update(run=None)
+    return rows.filter(pk__lt=first), (place[0], first - 1)
+
+
+def _told(rows: QuerySet[Any], run: SyncRun) -> tuple[list[Planned], list[tuple[Any, str]]]:
+    """The calls of the run, and those of the rows that none of them carries."""
+    batches = calls_of(run, rows.model)
     if rows.model is ListMembership:
         rows = rows.select_related("customer", "customer_list")
-    records = list(rows.order_by("pk"))
-    calls, left_out = plan(_sent(records, run))
-    not_sent = [record for record in records if record.run_id != run.pk]
-    settled = [record for record in not_sent if record.state == SyncState.State.SYNCED]
-    for_others, others = plan([record for record in not_sent if record.state != SyncState.State.SYNCED])
-    in_step = [(record, IN_STEP) for record in (*settled, *(record for each in for_others for record in each.records))]
-    return calls, sorted([*left_out, *others, *in_step], key=lambda left: left[0].pk)
+    records = {record.pk: record for record in rows.order_by("pk")}
+    calls = [Planned(batch.request, [records[record.pk] for record in batch.records]) for batch in batches]
+    carried = {record.pk for batch in batches for record in batch.records}
+    return calls, [(record, _why_not(record)) for pk, record in records.items() if pk not in carried]
 
 
-#: What is said of a record that isn't sent though it could be.
+#: What is said of a record that isn't sent, where it doesn't say so itself.
 IN_STEP = "Blueshift is known to have it so already."
+CONTESTED = "Another call carries it, or another customer with its identifier, at this moment; it follows."
 
 
-def _sent(rows: Iterable[Any], run: SyncRun) -> list[Any]:
-    return [row for row in rows if row.run_id == run.pk]
+def _why_not(record: Any) -> str:
+    if record.state == SyncState.State.SYNCED:
+        return IN_STEP
+    if record.state == SyncState.State.PENDING and not record.error_message:
+        return CONTESTED
+    return str(record.error_message) or str(record.get_state_display())

@@ -4,7 +4,7 @@ import http.client
 import json
 import os
 import select
-import subprocess
+import subprocess  # nosec B404  # of our own module
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -96,7 +96,7 @@ class Simulator:
             options += ["--scenario", os.fspath(self._scenario_file)]
         command = [sys.executable, "-c", _START, _IMPORT_ROOT, *options]
         with tempfile.TemporaryFile("w+") as complaints:
-            self._process = subprocess.Popen(  # noqa: S603 - our own module
+            self._process = subprocess.Popen(  # nosec B603  # noqa: S603 - our own module
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints, text=True
             )
             ready = _first_line(self._process)

@@ -1,4 +1,4 @@
-"""manage.py blueshift_backfill"""
+"""manage.py blueshift_backfill: mirrors every object of the sources."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""manage.py blueshift_ping"""
+"""manage.py blueshift_ping: checks key and region."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""manage.py blueshift_prune"""
+"""manage.py blueshift_prune: takes the audit away that is too old."""
 
 from typing import Any
 

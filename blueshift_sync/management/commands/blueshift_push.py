@@ -1,4 +1,4 @@
-"""manage.py blueshift_push"""
+"""manage.py blueshift_push: sends what isn't in step."""
 
 import time
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""manage.py blueshift_status"""
+"""manage.py blueshift_status: says how everything stands."""
 
 import json
 from typing import Any
