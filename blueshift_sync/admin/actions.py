@@ -22,6 +22,7 @@ from ..exceptions import BlueshiftSyncError
 from ..models import SyncRun
 from .changelists import ViewedAdmin
 from .display import admin_url, link
+from .django_actions import label_of
 from .standstill import why_nothing_is_sent
 
 
@@ -38,7 +39,9 @@ class PageActionsAdmin(ViewedAdmin):
     def page_actions(self, request: HttpRequest, row: Any) -> list[dict[str, Any]]:
         """The actions for this one row: name and label."""
         allowed: dict[str, Any] = self.get_actions(request)
-        return [{"name": name, "label": allowed[name][2]} for name in self.page_action_names(row) if name in allowed]
+        return [
+            {"name": name, "label": label_of(allowed[name])} for name in self.page_action_names(row) if name in allowed
+        ]
 
     def page_action_names(self, row: Any) -> tuple[str, ...]:
         """Which actions make sense for this row."""

@@ -17,6 +17,7 @@ from django.utils.translation import ngettext
 from ..models import CustomerList, SyncRun
 from .bulk_actions import RecordActions
 from .display import indented_json, link, preformatted
+from .removals import CustomerRemovalAdmin
 
 #: What is in a run's scope besides what was asked for: how far it is.
 _BOOKS = frozenset({"do", "rows", "of", "gathering", "looked_at", "changed", "only_changed", "list", "is_member"})
@@ -47,12 +48,17 @@ def _sentences(scope: dict[str, Any]) -> Iterator[str]:
 def _action(scope: dict[str, Any]) -> str:
     """What the action is called in the lists."""
     is_member = scope.get("is_member")
+    texts = {"import_members": _("From a file"), "send_anew": _("Another number")}
+    if scope["do"] in texts:
+        return texts[scope["do"]]
     actions: dict[str, Any] = {
         "send": RecordActions.push_changed if scope.get("only_changed") else RecordActions.push,
         "retry": RecordActions.retry_failed,
         "exclude": RecordActions.leave_out,
         "include": RecordActions.take_in,
         "set_members": RecordActions.add_to_list if is_member else RecordActions.remove_from_list,
+        "approve": CustomerRemovalAdmin.approve,
+        "cancel_removals": CustomerRemovalAdmin.cancel,
         "change_memberships": RecordActions.put_on if is_member else RecordActions.take_off,
     }
     return str(getattr(actions.get(scope["do"]), "short_description", scope["do"]))

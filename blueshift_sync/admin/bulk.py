@@ -24,16 +24,16 @@ from django.utils.translation import ngettext
 from ..client.limits import LIST_MEMBERS_PER_CALL
 from ..conf import app_settings
 from ..delivery.memberships import mode_of
-from ..delivery.runs import GATHERING
+from ..delivery.runs import GATHERING, MODELS
 from ..models import ApiCall, Customer, CustomerList, CustomerRemoval, ListMembership, SyncRun
 from ..services import AnySelection, Selection
 from .actions import PageActionsAdmin, bare, is_across, links_to
+from .display import name_of
+from .django_actions import label_of
 from .history import note_in_history
 
 #: Rows that a confirmation shows by name.
 EXAMPLES = 10
-#: What is sent.
-RECORDS = (Customer, ListMembership, CustomerRemoval)
 
 
 class Asking:
@@ -120,7 +120,7 @@ class Asking:
 
     def named(self, row: Any) -> str:
         """A row as the confirmation names it."""
-        return str(row)
+        return name_of(row)
 
     def conditions(self, request: HttpRequest, *, naming_nobody: bool = False) -> list[tuple[str, str]]:
         """By what all rows are found that were selected with one click: titles and values for people."""
@@ -170,7 +170,7 @@ class BulkAdmin(PageActionsAdmin, Asking):
         return Selection(self.model, Q(pk__in=list(bare(queryset).values_list("pk", flat=True))))
 
     def label_of(self, request: HttpRequest, action: str) -> str:
-        return str(self.get_action(action)[2])  # type: ignore[index]
+        return label_of(self.get_action(action))
 
     def conditions(self, request: HttpRequest, *, naming_nobody: bool = False) -> list[tuple[str, str]]:
         if not is_across(request):
@@ -193,7 +193,7 @@ def confirmation(asking: Any, request: HttpRequest, **context: Any) -> TemplateR
 
 def _acted_on(selection: AnySelection, runs: Sequence[SyncRun]) -> int:
     """How many rows it was about. Records may not be what was asked for any more: their runs know the number."""
-    if runs and selection.model in RECORDS:
+    if runs and selection.model in MODELS:
         return max(rows_of(run, selection) for run in runs)
     return selection.rows.count()
 

@@ -13,11 +13,12 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy
 
 from .. import services
+from ..delivery.runs import MODELS
 from ..models import Customer, CustomerList, ListMembership, SyncRun, SyncState
 from ..permissions import RESEND
 from ..services import AnySelection
 from .actions import tell_sending, telling_errors
-from .bulk import RECORDS, Asking, BulkAdmin, calls_for, duration_text, records_in, tell_changed
+from .bulk import Asking, BulkAdmin, calls_for, duration_text, records_in, tell_changed
 from .export import ExportAdmin
 from .permissions import may_change_lists, may_push, may_view
 from .preview import preview_page
@@ -59,7 +60,7 @@ def record_action(
         if not kinds:
             raise PermissionDenied
         rows = self.selection(request, queryset)
-        if where is not None and rows.model in RECORDS:
+        if where is not None and rows.model in MODELS:
             rows = rows.only(where)
         self.check_rows(request, rows)
         answer = self.answered(request, form_class, always=always_asks or self.always_asks)
@@ -207,8 +208,8 @@ class RecordActions(Asking):
 
     def may(self, request: HttpRequest, permission: str, kind: Kind) -> bool:
         """Whether the user may do what takes this `permission` to records of that kind."""
-        if permission == "preview":
-            return may_view(request, kind)
+        if permission == "preview":  # which names the customers
+            return may_view(request, kind) and may_view(request, Customer)
         if permission == "lists":
             return kind is Customer and may_change_lists(request)
         pushes = may_push(request, kind)

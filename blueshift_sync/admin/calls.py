@@ -16,7 +16,6 @@ from django.urls import URLPattern, path, reverse
 from django.utils.formats import number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -32,7 +31,6 @@ from .display import (
     call_badge,
     error_facts,
     facts,
-    indented_json,
     is_asynchronous,
     link,
     link_to,
@@ -40,13 +38,14 @@ from .display import (
     milliseconds,
     moment,
     numbered_link,
-    preformatted,
     problem,
+    said_of_many,
+    said_of_one,
 )
 from .erasure import erased_in
 from .mixins import CALL_BODIES, ObjectPageAdmin, ReadOnlyAdmin
 from .permissions import may_view
-from .results import linked_record, outcome_badge
+from .results import details_of, linked_record, outcome_badge
 from .standstill import KeyCheckAdmin, StandstillNotice
 from .wire import BODY_FILE, Body, bodies_of, coloured, curl, masked
 
@@ -106,6 +105,7 @@ class ApiCallAdmin(KeyCheckAdmin, StandstillNotice, ResendAdmin, ReadOnlyAdmin, 
         *("id", "run_id", "customer_list__list_id", "endpoint", "method", "url", "status_code", "request_id", "state"),
         *("error_code", "error", "attempt", "record_count", "error_count", "started_at", "duration_ms", "job_id"),
     )
+    personal_columns = frozenset({"error"})
     search_fields = ("id", "request_id")
     search_help_text = gettext_lazy("A call's number, or Blueshift's request ID (x-request-id).")
 
@@ -123,7 +123,8 @@ class ApiCallAdmin(KeyCheckAdmin, StandstillNotice, ResendAdmin, ReadOnlyAdmin, 
 
     @admin.display(description=gettext_lazy("error"))
     def problem(self, row: ApiCall) -> SafeString | str:
-        return problem(row.error_code, row.error, state__exact=row.state, error_code__exact=row.error_code)
+        same = {"state__exact": row.state, "error_code__exact": row.error_code}
+        return problem(row.error_code, said_of_many(row.error), **same)
 
     @admin.display(description=gettext_lazy("records"))
     def records(self, row: ApiCall) -> str:
@@ -189,7 +190,7 @@ class ApiCallAdmin(KeyCheckAdmin, StandstillNotice, ResendAdmin, ReadOnlyAdmin, 
                 (_("Job"), obj.job_id),
                 (_("Erased"), erased_in(obj)),
             )
-            + error_facts(obj.error_code, obj.error),
+            + error_facts(obj.error_code, said_of_many(obj.error)),
             "messages_sent": [
                 _message(obj, "request", _("Request"), bodies[0]),
                 _message(obj, "response", _("Response"), bodies[1]),
@@ -337,7 +338,7 @@ def _others(call: ApiCall, attempts: Attempts) -> Table:
                 moment(each.call.started_at),
                 call_badge(each.call),
                 outcome_badge(each),
-                problem(each.code, each.message) if each.outcome != RecordResult.Outcome.ACCEPTED else "",
+                problem(each.code, said_of_one(each.message)) if each.outcome != RecordResult.Outcome.ACCEPTED else "",
             ]
             for each in attempts.results
         ],
@@ -365,8 +366,8 @@ def _records(call: ApiCall) -> Table:
                 linked_record(result),
                 outcome_badge(result),
                 result.code,
-                result.message,
-                preformatted(Truncator(indented_json(result.details)).chars(2000)) if result.details else "",
+                said_of_one(result.message),
+                details_of(result),
             ]
             for result in call.results.order_by(_by_outcome(), "position")[:RECORDS_SHOWN]
         ],

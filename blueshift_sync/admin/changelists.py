@@ -24,7 +24,8 @@ from ..delivery.causes import of_cause
 from ..delivery.state_counts import GROUPS
 from ..models import RecordResult
 from ..models.state import HAS_CAUSE, HAS_CODE
-from .display import shown_to
+from .display import name_of, said_of_one, shown_to
+from .django_actions import inherited_actions
 
 if TYPE_CHECKING:  # django-stubs makes them generic; Django itself doesn't
     ModelAdmin = admin.ModelAdmin[Any]
@@ -72,6 +73,10 @@ class SlimChangeList(ChangeList):
             raise IncorrectLookupParameters("PostgreSQL has no text with NUL in it.")
         rows = super().get_queryset(request, exclude_parameters)
         return rows.defer(*self.model_admin.list_defer)  # type: ignore[attr-defined]
+
+    def get_results(self, request: HttpRequest) -> None:
+        self.search_help_text = self.model_admin.search_help()  # type: ignore[attr-defined]
+        super().get_results(request)
 
     def condition(self, request: HttpRequest) -> Q:
         """What the filters and the search ask of a row, for one who looks for the rows later.
@@ -156,7 +161,7 @@ class LinkedFilter(admin.FieldListFilter):
         if not isinstance(self.field, ForeignKey):
             return self.value
         row = self.field.related_model._base_manager.filter(pk=self.value.removeprefix("#")).first()
-        return str(row) if row else self.value
+        return name_of(row) if row else self.value
 
 
 class WaitsFor(admin.SimpleListFilter):
@@ -215,7 +220,10 @@ class CauseFilter(IndexedFilter):
         columns = ("code", "message") if self.field.model is RecordResult else ("error_code", "error_message")
         rows = of_cause(self.field.model._default_manager.all(), values[-1])
         said = list(rows.values_list(*columns)[:1])
-        return Truncator(": ".join(said[0])).chars(CAUSE_LENGTH) if said else _("Nothing any more")
+        if not said:
+            return _("Nothing any more")
+        code, message = said[0]
+        return Truncator(": ".join(filter(None, (code, said_of_one(message))))).chars(CAUSE_LENGTH)
 
 
 class ViewedAdmin(ModelAdmin):
@@ -275,6 +283,7 @@ class LargeListAdmin(ViewedAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
+        shown_to(request)  # who fills in a form asks as well
         term = search_term.strip()
         if not term:
             return queryset, False
@@ -306,9 +315,13 @@ class LargeListAdmin(ViewedAdmin):
         """The rows that `term`, which isn't empty, finds: here the one whose number it is."""
         return by_number(term)
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+    def search_help(self) -> Any:
+        """What may be searched for, by who looks at the page."""
+        return self.search_help_text
+
+    def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
         """Without "delete selected", which reads every row and all that hangs on it."""
-        actions = super().get_actions(request)
+        actions: dict[str, Any] = inherited_actions(super().get_actions, request, action_location)
         actions.pop("delete_selected", None)
         return actions
 

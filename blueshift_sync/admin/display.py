@@ -24,7 +24,8 @@ from django.utils.translation import gettext as _
 
 from ..client.limits import REGIONS
 from ..conf import app_settings
-from ..models import ApiCall, ListMembership, SyncState
+from ..models import ApiCall, Customer, CustomerRemoval, ListMembership, RecordResult, SyncState
+from ..models.causes import without_addresses
 from .explanations import explain, in_words
 from .permissions import may_user_view
 
@@ -99,7 +100,7 @@ def facts(*pairs: tuple[Text, Any]) -> list[Fact]:
     ]
 
 
-# Links
+# Who may see what
 
 #: Who looks at the page that is being made. Cells of lists are made by functions that aren't told.
 _VIEWER: ContextVar[Any] = ContextVar("blueshift_sync_viewer", default=None)
@@ -108,6 +109,42 @@ _VIEWER: ContextVar[Any] = ContextVar("blueshift_sync_viewer", default=None)
 def shown_to(request: HttpRequest) -> None:
     """Says who looks at what is made from now on: a link to what he may not view is text to him."""
     _VIEWER.set(request.user)
+
+
+def customers_are_named() -> bool:
+    """Whether who looks at the page may see who customers are: their identifiers, and what was said of one of them."""
+    return may_user_view(_VIEWER.get(), Customer)
+
+
+def name_of(row: Model) -> str:
+    """The row as pages call it: with the customer that it is of, if customers are named, else by its number."""
+    match row:
+        case Customer() if not customers_are_named():
+            return f"#{row.pk}"
+        case ListMembership() if customers_are_named():
+            return f"{row.customer} – {row.customer_list}"
+        case RecordResult() if customers_are_named():
+            return f"{row.identifier or row.position}: {row.outcome}"
+    return str(row)
+
+
+def said_of_one(message: str) -> str:
+    """What was said of one record, which may quote its values; nothing where customers aren't named."""
+    return message if customers_are_named() else ""
+
+
+def said_of(record: Any) -> str:
+    """What is wrong with a record, as far as that may be shown. A removal's page names the customer anyway."""
+    message = str(record.error_message)
+    return message if isinstance(record, CustomerRemoval) else said_of_one(message)
+
+
+def said_of_many(message: str) -> str:
+    """What was said of a whole call; where customers aren't named, without the e-mail addresses that it quotes."""
+    return message if customers_are_named() else without_addresses(message)
+
+
+# Links
 
 
 def _linked(model: type[Model], address: str, text: Any) -> SafeString:
@@ -136,7 +173,7 @@ def link(row: Model | None, text: Any = None) -> SafeString | str:
     """A link to the row's page; nothing for no row."""
     if row is None:
         return ""
-    return _linked(type(row), admin_url(row), row if text is None else text)
+    return _linked(type(row), admin_url(row), name_of(row) if text is None else text)
 
 
 def link_to(model: type[Model], pk: Any, text: str) -> SafeString:

@@ -17,6 +17,7 @@ from .. import services
 from ..delivery.erased_bodies import ERASED
 from ..delivery.erasure import Erased
 from ..models import ApiCall, Customer, CustomerRemoval, ListMembership, RecordResult
+from ..permissions import ERASE
 from .actions import telling_errors
 from .bulk import BulkAdmin
 from .display import link
@@ -30,7 +31,7 @@ class EraseAdmin(BulkAdmin):
     """For customers: "Erase personal data…", which is always asked for once more."""
 
     def has_erase_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("blueshift_sync.erase_customer")
+        return request.user.has_perm(ERASE)
 
     @admin.action(permissions=["erase"], description=gettext_lazy("Erase personal data…"))
     def erase(self, request: HttpRequest, queryset: QuerySet[Customer]) -> HttpResponse | None:

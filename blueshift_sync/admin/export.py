@@ -15,8 +15,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from ..models import Customer
 from ..services import Selection
 from .bulk import BulkAdmin
+from .permissions import may_view
 
 #: Rows read at a time.
 SLICE = 1000
@@ -25,13 +27,18 @@ FORMULA_BEGINS = ("=", "+", "-", "@", "\t", "\r")
 
 
 class ExportAdmin(BulkAdmin):
-    """Adds "Export as CSV", for who may view the list. `export_columns` are field names, over foreign keys too."""
+    """Adds "Export as CSV", for who may view the list. `export_columns` are field names, over foreign keys too.
+
+    Those of them that are `personal_columns` are for who may view customers.
+    """
 
     export_columns: ClassVar[Sequence[str]] = ()
+    personal_columns: ClassVar[frozenset[str]] = frozenset()
 
     @admin.action(permissions=["view"], description=gettext_lazy("Export as CSV"))
     def export(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | StreamingHttpResponse:
         self.check_permission(request, "view")
+        columns = self.columns_to_export(request)
         selection = self.selection(request, queryset)
         if self.answered(request, always=True) is None:
             text = _("A file with one line for each, and these columns: %(columns)s.")
@@ -39,14 +46,19 @@ class ExportAdmin(BulkAdmin):
                 request,
                 selection,
                 action="export",
-                consequence=text % {"columns": ", ".join(self.export_columns)},
+                consequence=text % {"columns": ", ".join(columns)},
             )
         self.note(request, selection, "export")
-        response = StreamingHttpResponse(lines(selection, self.export_columns), content_type="text/csv; charset=utf-8")
+        response = StreamingHttpResponse(lines(selection, columns), content_type="text/csv; charset=utf-8")
         name = f"blueshift-{self.opts.model_name}-{timezone.localtime():%Y-%m-%d-%H%M}.csv"
         response["Content-Disposition"] = f'attachment; filename="{name}"'
         response["Cache-Control"] = "no-store"
         return response
+
+    def columns_to_export(self, request: HttpRequest) -> Sequence[str]:
+        """Those of the columns that this user may see."""
+        hidden = frozenset() if may_view(request, Customer) else self.personal_columns
+        return [name for name in self.export_columns if name not in hidden]
 
 
 class Echo:

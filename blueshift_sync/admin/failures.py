@@ -24,7 +24,18 @@ from ..permissions import PUSH_PERMISSIONS
 from ..services import Selection
 from .actions import tell_sending, telling_errors
 from .bulk import calls_for, confirmation, duration_text, rows_of
-from .display import Table, cause_cell, link, link_to, list_link, moment, shown_to
+from .display import (
+    Table,
+    cause_cell,
+    customers_are_named,
+    link,
+    link_to,
+    list_link,
+    moment,
+    said_of,
+    said_of_one,
+    shown_to,
+)
 from .history import note_in_history
 from .pages import PageAdmin
 from .permissions import may_view
@@ -82,7 +93,7 @@ class FailuresByCauseAdmin(PageAdmin):
             label=_send_label(count),
             question=_question(model, count),
             consequence=_consequence(model, example.error_code),
-            problem=cause_cell(example.error_code, example.error_message),
+            problem=cause_cell(example.error_code, said_of(example)),
             duration=duration_text(calls_for(model, count)),
             address=request.get_full_path(),
             back=_address(),
@@ -140,11 +151,11 @@ def _table(title: str, model: type[Model], found: Groups, *, kind: str = "") -> 
 
 def _row(model: type[Model], group: Group, kind: str) -> list[Any]:
     if model is RecordResult:
-        code, message = group.last.code, group.last.message
+        code, message = group.last.code, said_of_one(group.last.message)
         first, last, example = group.first.call.started_at, group.last.call.started_at, group.last.identifier
-        example = link_to(RecordResult, group.last.pk, example)
+        example = link_to(RecordResult, group.last.pk, example if customers_are_named() else "")
     else:
-        code, message = group.last.error_code, group.last.error_message
+        code, message = group.last.error_code, said_of(group.last)
         first, last, example = group.first.failed_at, group.last.failed_at, link(group.last)
     cells = [
         cause_cell(code, message),

@@ -9,8 +9,6 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
 from django.http import HttpRequest
 
-from ..models import RecordResult
-
 #: As much of what somebody did as the history keeps.
 LONGEST_NOTE = 1000
 
@@ -24,12 +22,7 @@ def note_in_history(request: HttpRequest, about: Model | type[Model], text: str)
         user_id=user.pk,
         content_type=ContentType.objects.get_for_model(model, for_concrete_model=False),
         object_id=None if row is None else str(row.pk),
-        object_repr=_name(row)[:200] if row is not None else str(model._meta.verbose_name_plural),
+        object_repr=str(row)[:200] if row is not None else str(model._meta.verbose_name_plural),
         action_flag=CHANGE,
         change_message=text[:LONGEST_NOTE],
     )
-
-
-def _name(row: Model) -> str:
-    """A result by its number, for its own name is a person's, and it isn't looked for when one is erased."""
-    return f"#{row.pk}" if isinstance(row, RecordResult) else str(row)

@@ -25,6 +25,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from .. import services
 from ..delivery import identifier_files, imports
+from ..delivery.identifier_files import CUSTOMER_ID, EMAIL
 from ..exceptions import UnusableFile
 from ..models import Customer, CustomerList, ListImport, SyncRun
 from .actions import PageActionsAdmin, bare, tell_sending, telling_errors
@@ -35,7 +36,7 @@ from .display import Table, admin_url, badge, facts, link, list_link, list_url, 
 from .export import Echo, cell
 from .history import note_in_history
 from .mixins import ObjectPageAdmin, ReadOnlyAdmin
-from .permissions import may_change_lists
+from .permissions import may_change_lists, may_view
 from .runs import REFRESHED_EVERY, Progress
 
 State = ListImport.State
@@ -61,6 +62,10 @@ PROBLEM_TEXTS = {
     identifier_files.INVISIBLE: gettext_lazy(
         "There are characters in it that can’t be seen; is a quotation mark missing?"
     ),
+    identifier_files.ENCODING: gettext_lazy(
+        "The line isn’t written in UTF-8. Save the file as “CSV UTF-8” and upload it again to have it read."
+    ),
+    identifier_files.QUOTES: gettext_lazy("The quotation marks in the line don’t fit together."),
 }
 
 
@@ -101,7 +106,9 @@ class FilesAdmin(ModelAdmin):
     def upload(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Asks for a file; posted, it keeps the file and leads to what it would do."""
         customer_list = self.get_object(request, object_id)
-        if not (may_change_lists(request) and self.has_view_permission(request, customer_list)):
+        # What becomes of the lines tells which customers there are.
+        may_upload = may_change_lists(request) and may_view(request, Customer)
+        if not (may_upload and self.has_view_permission(request, customer_list)):
             raise PermissionDenied
         if customer_list is None:
             raise Http404
@@ -274,13 +281,13 @@ class ListImportAdmin(PageActionsAdmin, ReadOnlyAdmin, ObjectPageAdmin, LargeLis
                 (_("Kept until"), moment(obj.heartbeat_at + imports.KEPT_FOR) if obj.state == State.READY else ""),
                 (_("Run"), numbered_link(run)),
             ),
-            "tables": [_counts(obj), *_problems(obj)],
+            "tables": [_counts(obj), *(_problems(obj) if may_view(request, Customer) else [])],
         }
 
     def problems(self, request: HttpRequest, object_id: str) -> StreamingHttpResponse:
         """All lines that mean nobody new, as CSV."""
         row = self.get_object(request, object_id)
-        if not self.has_view_permission(request, row):
+        if not (self.has_view_permission(request, row) and may_view(request, Customer)):
             raise PermissionDenied
         if row is None:
             raise Http404
@@ -312,13 +319,37 @@ def _told(row: ListImport) -> str:
 
 
 def _notices(row: ListImport) -> Iterator[str]:
-    if row.state in {State.UPLOADING, State.MATCHING}:
+    if row.state == State.UPLOADING:
+        yield _("The file is being read. Nothing has happened yet.")
+    elif row.state == State.MATCHING:
         yield _("The file is being matched with the customers of this site. Nothing has happened yet.")
     elif row.state == State.CANCELLED:
         yield _("The file was thrown away: somebody said so, or nobody said yes to it for a day.")
     elif row.state == State.READY:
         yield _("Nothing has happened yet.")
+        yield from _doubts(row)
         yield from _consequences(row)
+
+
+def _doubts(row: ListImport) -> Iterator[str]:
+    """Whether the file names its customers by another identifier than the one that it was read by."""
+    if row.matched or not row.unknown + row.bad:
+        return
+    shown = [(identifier, code) for _number, identifier, code in _first_problems(row)]
+    if not shown:
+        return
+    if row.identifier_key == CUSTOMER_ID and all("@" in identifier for identifier, _code in shown):
+        yield _(
+            "No line matches a customer: they were read as customer IDs, and look like e-mail addresses. If that is "
+            "what they are, give their column the heading “email” and upload the file again: a list that goes by "
+            "customer ID takes them too."
+        )
+    elif row.identifier_key == EMAIL and {code for _identifier, code in shown} == {identifier_files.MALFORMED}:
+        yield _(
+            "No line matches a customer: they were read as e-mail addresses, and are none. If they are customer IDs, "
+            "give their column the heading “customer_id” and upload the file again: a list that goes by e-mail takes "
+            "them too."
+        )
 
 
 def _consequences(row: ListImport) -> Iterator[str]:
@@ -354,6 +385,7 @@ def _counts(row: ListImport) -> Table:
     as_wanted = _("On the list already, or on their way: nothing to do")
     if not row.is_member:
         as_wanted = _("Taken off already, or on their way: nothing to do")
+    excluded = _("Excluded, themselves or on this list: nothing is sent of them until they are included")
     return Table(
         title=_("What the file says"),
         headings=[_("What"), _("How many")],
@@ -365,6 +397,7 @@ def _counts(row: ListImport) -> Table:
             [_("Bad lines"), _number(row.bad)],
             [_("Customers"), _number(row.customers)],
             [as_wanted, _number(row.in_step)],
+            *([[excluded, _number(row.excluded)]] if row.excluded else []),
             [_("Customers to add") if row.is_member else _("Customers to remove"), _number(row.to_change)],
         ],
         empty="",

@@ -23,18 +23,30 @@ from ..delivery.memberships import mode_of
 from ..delivery.parking import why_waiting
 from ..exceptions import BlueshiftSyncError
 from ..models import ApiCall, Customer, CustomerList, ListMembership, SyncRun, SyncState
+from ..permissions import PUSH_PERMISSIONS
 from ..services import Selection
 from .actions import bare, tell_sending, telling_errors
 from .bulk import BulkAdmin, calls_of_list, duration_text
 from .bulk_actions import MembershipChangesAdmin
 from .changelists import LargeListAdmin, LinkedFilter, first_beginning
 from .customers import customers_called
-from .display import Fact, Table, badge, blueshift_link, facts, link, list_link, moment, problem
+from .display import (
+    Fact,
+    Table,
+    badge,
+    blueshift_link,
+    customers_are_named,
+    facts,
+    link,
+    list_link,
+    moment,
+    problem,
+)
 from .explanations import explain
 from .history import note_in_history
 from .imports import ADD, REMOVE, FilesAdmin, imports_table, upload_url
 from .mixins import LINKED_FILTERS, STATE_COLUMNS, ObjectPageAdmin, SyncStateAdmin, like
-from .permissions import may_change_lists
+from .permissions import may_change_lists, may_view
 
 if TYPE_CHECKING:
     CustomerListModelForm = forms.ModelForm[CustomerList]
@@ -68,6 +80,15 @@ class AddListForm(CustomerListModelForm):
 
     def _post_clean(self) -> None:
         """The service has checked it all."""
+
+
+class ChangeListForm(CustomerListModelForm):
+    def clean_list_id(self) -> int | None:
+        """A list that is there doesn't become one to be created."""
+        number: int | None = self.cleaned_data["list_id"]
+        if number is None and self.initial.get("list_id") is not None:
+            raise forms.ValidationError(_("Enter the number of the list in Blueshift."))
+        return number
 
 
 @admin.register(CustomerList)
@@ -148,7 +169,8 @@ class CustomerListAdmin(FilesAdmin, BulkAdmin, ObjectPageAdmin, LargeListAdmin):
         change: bool = False,  # noqa: FBT001, FBT002
         **kwargs: Any,
     ) -> Any:
-        return super().get_form(request, obj, change, **kwargs if change else {"form": AddListForm, **kwargs})
+        form = ChangeListForm if change else AddListForm
+        return super().get_form(request, obj, change, **{"form": form, **kwargs})
 
     def get_fields(self, request: HttpRequest, obj: CustomerList | None = None) -> Any:
         """The identifier only before there is a list in Blueshift: then that says it."""
@@ -157,8 +179,17 @@ class CustomerListAdmin(FilesAdmin, BulkAdmin, ObjectPageAdmin, LargeListAdmin):
         return ("list_id", "name", "description", "mode")
 
     def get_readonly_fields(self, request: HttpRequest, obj: CustomerList | None = None) -> Any:
+        if obj is None or obj.is_to_be_created:
+            return ()
         # Another number would be another list, with none of these members; the name is read from Blueshift.
-        return () if obj is None or obj.is_to_be_created else ("list_id", "name")
+        return ("name",) if self._may_mend_number(request, obj) else ("list_id", "name")
+
+    def _may_mend_number(self, request: HttpRequest, obj: CustomerList) -> bool:
+        if not self.has_push_permission(request):
+            return False
+        if not hasattr(obj, "may_be_renumbered"):  # Django asks several times for a page
+            obj.may_be_renumbered = services.may_be_renumbered(obj)  # type: ignore[attr-defined]
+        return bool(getattr(obj, "may_be_renumbered", False))
 
     def has_delete_permission(self, request: HttpRequest, obj: CustomerList | None = None) -> bool:
         """Only a list without memberships: deleting here takes nobody off the list in Blueshift."""
@@ -167,13 +198,24 @@ class CustomerListAdmin(FilesAdmin, BulkAdmin, ObjectPageAdmin, LargeListAdmin):
 
     def save_model(self, request: HttpRequest, obj: CustomerList, form: Any, change: bool) -> None:  # noqa: FBT001
         """Writes only what was edited: a worker may be writing the rest at this moment. A new one is made already."""
-        if change:
-            obj.save(update_fields=form.changed_data)
+        if not change:
+            return
+        edited = set(form.changed_data)
+        if form.initial.get("list_id") is not None and "list_id" in edited:
+            edited.remove("list_id")
+            self._mend_number(request, CustomerList.objects.get(pk=obj.pk), form.cleaned_data["list_id"])
+        obj.save(update_fields=edited)
+
+    def _mend_number(self, request: HttpRequest, row: CustomerList, number: int) -> None:
+        with telling_errors(request):
+            run = services.renumber_list(row, number, request.user, trigger=SyncRun.Trigger.ADMIN)
+            note_in_history(request, run, f"{_('Another number')}: {number}")
+            tell_sending(request, [run])
 
     # What can be done with it
 
     def has_push_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("blueshift_sync.push_listmembership")
+        return request.user.has_perm(PUSH_PERMISSIONS[ListMembership])
 
     @admin.action(permissions=["push"], description=gettext_lazy("Try again"))
     def try_again(self, request: HttpRequest, queryset: QuerySet[CustomerList]) -> None:
@@ -231,7 +273,7 @@ class CustomerListAdmin(FilesAdmin, BulkAdmin, ObjectPageAdmin, LargeListAdmin):
         may_change = may_change_lists(request)
         return {
             "page_actions": self.page_actions(request, obj),
-            "page_links": _page_links(obj) if may_change else [],
+            "page_links": _page_links(obj) if may_change and may_view(request, Customer) else [],
             "notice": _trouble(obj),
             "facts": facts(
                 (_("Status"), _status_badge(obj)),
@@ -296,6 +338,7 @@ class ListMembershipAdmin(MembershipChangesAdmin, SyncStateAdmin):
         "synced_asynchronously",
         *STATE_COLUMNS,
     )
+    personal_columns = frozenset({"customer__customer_id", "customer__email", "synced_identifier", "error_message"})
     search_fields = ("customer__customer_id", "customer__email_key")
     search_help_text = gettext_lazy("A customer ID or an e-mail address, or how it begins.")
 
@@ -325,11 +368,21 @@ class ListMembershipAdmin(MembershipChangesAdmin, SyncStateAdmin):
     def in_blueshift(self, row: ListMembership) -> bool | None:
         return row.synced_is_member
 
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return super().has_add_permission(request) and may_view(request, Customer)
+
     def first_found(self, term: str) -> tuple[Q, bool]:
+        if not customers_are_named():
+            return self.search(term), False
         customers, is_cut = first_beginning(Customer, customers_called(term))
         return Q(customer__in=customers), is_cut
 
+    def search_help(self) -> Any:
+        return self.search_help_text if customers_are_named() else _("A membership's number.")
+
     def search(self, term: str) -> Q:
+        if not customers_are_named():
+            return super().search(term)
         return Q(customer__customer_id__startswith=term) | Q(
             customer__email_key__startswith=Customer._meta.get_field("email_key").key_of(term)
         )
@@ -347,7 +400,7 @@ class ListMembershipAdmin(MembershipChangesAdmin, SyncStateAdmin):
             *super().state_facts(row),
             *facts(
                 (_("Is a member in Blueshift"), in_blueshift),
-                (_("Identifier in Blueshift"), row.synced_identifier),
+                (_("Identifier in Blueshift"), row.synced_identifier if customers_are_named() else ""),
             ),
         ]
 
@@ -415,7 +468,13 @@ def _why_counts_differ(row: CustomerList) -> list[str]:
     """Sentences, where the counts of this site and of Blueshift do."""
     if row.user_count is None or row.user_count == row.known_count == row.wanted_count:
         return []
-    reasons = [_("Members that wait or failed aren’t on the list in Blueshift as they should be.")]
+    reasons = [
+        _("Members that wait or failed aren’t on the list in Blueshift as they should be."),
+        _(
+            "Nothing is sent of excluded customers and memberships: they aren’t counted among those who should be on "
+            "the list, and stay on it if they are."
+        ),
+    ]
     if mode_of(row) == CustomerList.Mode.ASYNC:
         reasons.append(
             _(

@@ -31,8 +31,11 @@ from .display import (
     link,
     list_link,
     moment,
+    name_of,
     numbered_link,
     problem,
+    said_of,
+    said_of_one,
     state_badge,
 )
 from .permissions import may_view
@@ -78,7 +81,7 @@ class ObjectPageAdmin(ViewedAdmin):
         obj: Any = None,
     ) -> HttpResponse:
         if obj is not None:
-            context |= self.page_context(request, obj)
+            context |= {"subtitle": name_of(obj), **self.page_context(request, obj)}
         return super().render_change_form(request, context, add, change, form_url, obj)
 
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
@@ -103,7 +106,7 @@ class SyncStateAdmin(StandstillNotice, PushAdmin, ObjectPageAdmin, LargeListAdmi
 
     @admin.display(description=gettext_lazy("error"))
     def problem(self, row: Any) -> SafeString | str:
-        return problem(row.error_code, row.error_message, **like(row))
+        return problem(row.error_code, said_of(row), **like(row))
 
     @admin.display(description=gettext_lazy("last in step"))
     def synced(self, row: Any) -> SafeString | str:
@@ -157,7 +160,7 @@ class SyncStateAdmin(StandstillNotice, PushAdmin, ObjectPageAdmin, LargeListAdmi
             (_("Source"), source_text(row)),
             (_("Created"), moment(row.created_at)),
         )
-        return [*state, *error_facts(row.error_code, row.error_message), *more]
+        return [*state, *error_facts(row.error_code, said_of(row)), *more]
 
     def page_tables(self, request: HttpRequest, row: Any) -> list[Table]:
         """The latest calls that carried this row."""
@@ -232,7 +235,7 @@ def latest_calls(results: Any, more: SafeString | None = None, before: int | Non
                 call_badge(result.call),
                 badge(result.outcome, result.get_outcome_display()),
                 result.version,
-                problem(result.code, result.message),
+                problem(result.code, said_of_one(result.message)),
             ]
             for result in shown
         ],

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ..delivery.call_sums import call_history
-from ..delivery.recover import MODELS
+from ..delivery.runs import MODELS
 from ..delivery.state_counts import StateNumbers
 from ..delivery.status import Status, quantity, take_status, time_text
 from ..models import ApiCall, Customer, CustomerRemoval, ListMembership, Overview, SyncRun, SyncState

@@ -13,11 +13,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from .. import services
+from ..delivery.decisions import FOR_APPROVAL, WAITING
 from ..delivery.removal_guards import APPROVAL_NEEDED
 from ..models import ApiCall, Customer, CustomerRemoval, SyncRun
 from ..permissions import DECIDE_ON_REMOVALS
 from .actions import tell_sending, telling_errors
-from .bulk import duration_of_rows
+from .bulk import duration_of_rows, tell_changed
 from .changelists import LargeListAdmin
 from .display import Table, badge, error_facts, facts, link, link_to, moment, numbered_link, problem, state_badge
 from .export import ExportAdmin
@@ -85,7 +86,7 @@ class CustomerRemovalAdmin(StandstillNotice, ExportAdmin, ReadOnlyAdmin, ObjectP
     @admin.action(permissions=["approve"], description=gettext_lazy("Approve: remove from Blueshift"))
     def approve(self, request: HttpRequest, queryset: QuerySet[CustomerRemoval]) -> HttpResponse | None:
         self._check_permission(request)
-        selection = self.selection(request, queryset).only(_WAITING & Q(error_code=APPROVAL_NEEDED[0]))
+        selection = self.selection(request, queryset).only(FOR_APPROVAL)
         if not selection.rows.exists():
             messages.warning(request, _("None of these removals waits for approval."))
         elif "confirmed" not in request.POST:
@@ -99,7 +100,7 @@ class CustomerRemovalAdmin(StandstillNotice, ExportAdmin, ReadOnlyAdmin, ObjectP
                 duration=duration_of_rows,
             )
         else:
-            run = services.approve_removals(selection.rows, requested_by=request.user, trigger=SyncRun.Trigger.ADMIN)
+            run = services.approve_removals(selection, requested_by=request.user, trigger=SyncRun.Trigger.ADMIN)
             self.note(request, selection, "approve", [run])
             tell_sending(request, [run], removing=True)
         return None
@@ -107,17 +108,16 @@ class CustomerRemovalAdmin(StandstillNotice, ExportAdmin, ReadOnlyAdmin, ObjectP
     @admin.action(permissions=["approve"], description=gettext_lazy("Cancel: keep in Blueshift"))
     def cancel(self, request: HttpRequest, queryset: QuerySet[CustomerRemoval]) -> HttpResponse | None:
         self._check_permission(request)
-        selection = self.selection(request, queryset).only(_WAITING)
+        selection = self.selection(request, queryset).only(WAITING)
         if not selection.rows.exists():
             messages.warning(request, _("There is nothing to cancel: none of these removals is waiting."))
         elif "confirmed" not in request.POST:
             label = _("Keep in Blueshift")
             return self.ask(request, selection, action="cancel", label=label, consequence=_CANCELLING)
         else:
-            self.note(request, selection, "cancel")
-            count = services.cancel_removals(selection.rows, requested_by=request.user)
-            text = ngettext("%(count)s removal cancelled.", "%(count)s removals cancelled.", count)
-            messages.success(request, text % {"count": count})
+            run = services.cancel_removals(selection, requested_by=request.user, trigger=SyncRun.Trigger.ADMIN)
+            self.note(request, selection, "cancel", [run])
+            tell_changed(request, [run], _("Cancelled: {count}, by {run}."))
         return None
 
     @admin.action(permissions=["approve"], description=gettext_lazy("Retry failed records"))
@@ -180,7 +180,6 @@ class CustomerRemovalAdmin(StandstillNotice, ExportAdmin, ReadOnlyAdmin, ObjectP
         return [latest_calls(results)]
 
 
-_WAITING = Q(state=CustomerRemoval.State.PENDING)
 _APPROVING = gettext_lazy("Blueshift deletes or forgets them for good. That can't be undone.")
 _CANCELLING = gettext_lazy("Blueshift keeps them. Their objects on this site are deleted all the same.")
 

@@ -8,16 +8,18 @@ from django.contrib import admin
 from django.db.models import Q
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ..client.successes import ACCEPTED_FOR_PROCESSING
 from ..models import ApiCall, Customer, ListMembership, RecordResult
 from .bulk_actions import ResendAdmin
-from .changelists import NOTHING, CauseFilter, LargeListAdmin, LinkedFilter, by_number
+from .changelists import CauseFilter, LargeListAdmin, LinkedFilter, by_number
 from .display import (
     badge,
     call_badge,
+    customers_are_named,
     error_facts,
     facts,
     indented_json,
@@ -27,10 +29,13 @@ from .display import (
     numbered_link,
     preformatted,
     problem,
+    said_of_one,
 )
 from .erasure import erased_by
 from .mixins import CALL_BODIES, ObjectPageAdmin, ReadOnlyAdmin
 
+#: Characters of the details that a page shows.
+DETAILS_LENGTH = 2000
 #: Rows that a search by something else than a row's own number looks at.
 SEARCH_LIMIT = 200
 
@@ -65,6 +70,7 @@ class RecordResultAdmin(ResendAdmin, ReadOnlyAdmin, ObjectPageAdmin, LargeListAd
         *("id", "call_id", "call__run_id", "call__endpoint", "call__started_at", "customer_id", "membership_id"),
         *("position", "identifier", "version", "outcome", "code", "message"),
     )
+    personal_columns = frozenset({"identifier", "message"})
     search_fields = ("identifier", "call__request_id", "id")
     search_help_text = gettext_lazy(
         "A whole customer ID or e-mail address, Blueshift's request ID (x-request-id), or a result's number as #5."
@@ -100,16 +106,21 @@ class RecordResultAdmin(ResendAdmin, ReadOnlyAdmin, ObjectPageAdmin, LargeListAd
 
     def search(self, term: str) -> Q:
         """By the customer and the call that the term names: both are found by index, unlike `identifier`."""
+        calls = ApiCall.objects.filter(request_id=term)
+        found = Q(call__in=list(calls.values_list("pk", flat=True)[:SEARCH_LIMIT]))
+        if term.startswith("#"):
+            found |= by_number(term)
+        if not customers_are_named():
+            return found
         customers = Customer.objects.filter(
             Q(customer_id=term) | Q(email_key=Customer._meta.get_field("email_key").key_of(term))
         )
-        calls = ApiCall.objects.filter(request_id=term)
-        numbered = by_number(term) if term.startswith("#") else NOTHING
-        return (
-            Q(customer__in=list(customers.values_list("pk", flat=True)[:SEARCH_LIMIT]))
-            | Q(call__in=list(calls.values_list("pk", flat=True)[:SEARCH_LIMIT]))
-            | numbered
-        )
+        return found | Q(customer__in=list(customers.values_list("pk", flat=True)[:SEARCH_LIMIT]))
+
+    def search_help(self) -> Any:
+        if customers_are_named():
+            return self.search_help_text
+        return _("Blueshift's request ID (x-request-id), or a result's number as #5.")
 
     def page_context(self, request: HttpRequest, obj: RecordResult) -> dict[str, Any]:
         return {
@@ -126,9 +137,9 @@ class RecordResultAdmin(ResendAdmin, ReadOnlyAdmin, ObjectPageAdmin, LargeListAd
                 (_("Request ID"), obj.call.request_id),
                 (_("Run"), numbered_link(obj.call.run)),
                 (_("Personal data"), erased_by(obj)),
-                (_("Details"), preformatted(indented_json(obj.details)) if obj.details else ""),
+                (_("Details"), details_of(obj)),
             )
-            + error_facts(obj.code, obj.message),
+            + error_facts(obj.code, said_of_one(obj.message)),
         }
 
 
@@ -142,13 +153,21 @@ def result_problem(result: RecordResult) -> SafeString | str:
     """What went wrong; empty where nothing did."""
     if result.outcome == RecordResult.Outcome.ACCEPTED:
         return ""
-    return problem(result.code, result.message, outcome__exact=result.outcome, code__exact=result.code)
+    same = {"outcome__exact": result.outcome, "code__exact": result.code}
+    return problem(result.code, said_of_one(result.message), **same)
+
+
+def details_of(result: RecordResult) -> SafeString | str:
+    """What Blueshift said of the record beyond the message."""
+    shown = result.details and customers_are_named()
+    return preformatted(Truncator(indented_json(result.details)).chars(DETAILS_LENGTH)) if shown else ""
 
 
 def linked_record(result: RecordResult) -> Any:
-    """What was sent, by its identifier, with a link to it while it exists. Reads neither."""
+    """What was sent, by its identifier where customers are named, with a link to it while it exists. Reads neither."""
+    identifier = result.identifier if customers_are_named() else ""
     if result.membership_id is not None:
-        return link_to(ListMembership, result.membership_id, result.identifier)
+        return link_to(ListMembership, result.membership_id, identifier)
     if result.customer_id is not None:
-        return link_to(Customer, result.customer_id, result.identifier)
-    return result.identifier
+        return link_to(Customer, result.customer_id, identifier)
+    return identifier

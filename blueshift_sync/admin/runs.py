@@ -33,6 +33,8 @@ from .display import (
     moment,
     numbered_link,
     problem,
+    said_of,
+    said_of_many,
     state_badge,
 )
 from .mixins import CALL_BODIES, ObjectPageAdmin, ReadOnlyAdmin
@@ -256,7 +258,7 @@ def _failures(request: HttpRequest, run: SyncRun) -> list[Table]:
             headings=[_("What went wrong"), _("Records"), _("Example")],
             rows=[
                 [
-                    cause_cell(each.example.error_code, each.example.error_message),
+                    cause_cell(each.example.error_code, said_of(each.example)),
                     list_link(_number(each.count), each.model, run__id__exact=run.pk, error_cause__exact=each.cause),
                     link(each.example),
                 ]
@@ -282,7 +284,7 @@ def _calls(request: HttpRequest, run: SyncRun) -> list[Table]:
                     moment(call.started_at),
                     call.record_count,
                     milliseconds(call.duration_ms),
-                    problem(call.error_code, call.error),
+                    problem(call.error_code, said_of_many(call.error)),
                 ]
                 for call in run.calls.defer(*CALL_BODIES).order_by("-id")[:CALLS_SHOWN]
             ],

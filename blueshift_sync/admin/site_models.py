@@ -25,6 +25,7 @@ from .actions import telling_errors
 from .bulk_actions import RecordActions
 from .changelists import ViewedAdmin
 from .display import Fact, Table, badge, elapsed, facts, link, list_url, moment, problem, state_badge
+from .django_actions import inherited_actions, is_for_a_list
 from .mixins import latest_calls, memberships_table
 from .permissions import may_view
 from .site_actions import SiteActions, kinds_of
@@ -107,9 +108,9 @@ class BlueshiftAdminMixin(ViewedAdmin):
 
     # The actions
 
-    def get_actions(self, request: HttpRequest) -> Any:
-        actions = super().get_actions(request)
-        if self.actions is not None and IS_POPUP_VAR not in request.GET:
+    def get_actions(self, request: HttpRequest, action_location: Any = None) -> Any:
+        actions = inherited_actions(super().get_actions, request, action_location)
+        if is_for_a_list(action_location) and self.actions is not None and IS_POPUP_VAR not in request.GET:
             actions |= SiteActions(self).allowed(request)
         return actions
 
@@ -176,7 +177,7 @@ def _panel(request: HttpRequest, obj: Model, kinds: Sequence[MirrorModel]) -> Sa
     rows: list[Any] = getattr(obj, _ROWS)
     row = rows[0] if rows else None
     context = {"facts": _facts(obj, row), "tables": _tables(request, rows, kinds) if _has_pages() else []}
-    return SafeString(render_to_string("blueshift_sync/admin/includes/panel.html", context))
+    return SafeString(render_to_string("blueshift_sync/admin/includes/panel.html", context))  # nosec B703  # it is a template, which escapes
 
 
 def _has_pages() -> bool:

@@ -17,15 +17,12 @@ from .. import services
 from ..conf import app_settings
 from ..delivery.standstill import Standstill, current_standstill
 from ..exceptions import BlueshiftSyncError
-from ..models import ApiCall
+from ..models import ApiCall, Customer, ListMembership
+from ..permissions import PUSH_PERMISSIONS, RESEND
 from .changelists import ModelAdmin
 from .history import note_in_history
 
-SENDING_PERMISSIONS = (
-    "blueshift_sync.push_customer",
-    "blueshift_sync.push_listmembership",
-    "blueshift_sync.resend_apicall",
-)
+SENDING_PERMISSIONS = (PUSH_PERMISSIONS[Customer], PUSH_PERMISSIONS[ListMembership], RESEND)
 CHECK_KEY = "blueshift_sync_check_key"
 
 

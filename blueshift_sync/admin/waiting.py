@@ -19,6 +19,7 @@ from ..delivery.parking import why_waiting
 from ..delivery.workers import workers
 from ..exceptions import RedisUnavailable
 from ..models import ListMembership, SyncState
+from .display import said_of
 from .explanations import in_words
 from .standstill import why_nothing_is_sent
 
@@ -80,7 +81,7 @@ def _when_due(record: Any, due_at: datetime) -> str:
 
 def _said(record: Any) -> str:
     """What is wrong with it, as far as it says so."""
-    return in_words(record.error_code, str(record.error_message))
+    return in_words(record.error_code, said_of(record))
 
 
 def _duration(seconds: int, until: datetime) -> str:
