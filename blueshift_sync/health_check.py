@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.db import close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections
 from health_check.base import HealthCheck
 from health_check.exceptions import ServiceUnavailable
 
-from .delivery.status import take_status
-from .delivery.status_totals import THRESHOLDS, beyond
+from .delivery.status_totals import THRESHOLDS, beyond, status_for
 
 
 @dataclass
@@ -32,9 +31,11 @@ class SyncHealthCheck(HealthCheck):  # type: ignore[misc]
 
     def run(self) -> None:
         try:
-            status = take_status()
             bounds = {name: bound for name in THRESHOLDS if (bound := getattr(self, name)) is not None}
+            status = status_for(bounds)
             trouble = [*(fault.sentence for fault in status.faults), *beyond(status, bounds).values()]
+        except (OperationalError, InterfaceError) as error:
+            raise ServiceUnavailable("The database can't be used at the moment.") from error
         finally:
             close_old_connections()
         if trouble:

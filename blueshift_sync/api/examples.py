@@ -206,8 +206,9 @@ _SENTENCES = {
     429: ("throttled", "Request was throttled. Expected available in 20 seconds."),
     500: ("error", "Something went wrong on the server. It has been logged there."),
     501: ("not_installed", "This endpoint needs a package that isn't installed."),
-    503: ("beyond_threshold", "3 records failed, more than 0."),
+    503: ("unavailable", "The database can't be used at the moment. The server's log says why; try again in a while."),
 }
+_BEYOND = ("beyond_threshold", "3 records failed, more than 0.")
 
 
 _VALUES = {"boolean": True, "integer": 1, "date-time": MOMENT, "uuid": "0b9e5b7e-5d3c-4a53-9d3e-2f6c1a7e8d90"}
@@ -231,19 +232,20 @@ def of_body(operation: str) -> dict[str, Any]:
 
 def of_response(operation: str, code: int, media_type: str) -> Any:
     """An answer of the operation."""
+    if (operation, code) == ("status", HTTPStatus.SERVICE_UNAVAILABLE):
+        return {**_problem(code, *_BEYOND), "errors": {"max_failed": [_BEYOND[1]]}, **_STATUS}
     if code in _SENTENCES:
-        return _problem(code, _STATUS if code == HTTPStatus.SERVICE_UNAVAILABLE else {})
+        return _problem(code, *_SENTENCES[code])
     if operation in _OTHERS:
         return _OTHERS[operation]
     name, _, action = operation.partition("_")
-    if code == HTTPStatus.CREATED:
+    if code == HTTPStatus.CREATED or action == "try_again":
         return ROWS[name]
     if action in {"list", "retrieve"}:
         return ROWS[name] if action == "retrieve" else {"next": None, "results": [ROWS[name]]}
     return _RUN if code == HTTPStatus.ACCEPTED else _REHEARSAL
 
 
-def _problem(code: int, more: dict[str, Any]) -> dict[str, Any]:
-    name, sentence = _SENTENCES[code]
+def _problem(code: int, name: str, sentence: str) -> dict[str, Any]:
     problem = {"type": "about:blank", "title": HTTPStatus(code).phrase, "status": code, "code": name}
-    return {**problem, "detail": sentence, **more}
+    return {**problem, "detail": sentence}

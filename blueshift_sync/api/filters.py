@@ -13,17 +13,19 @@ from typing import Any
 import django_filters.rest_framework as django_filters
 from django import forms
 from django.apps import apps
+from django.conf import settings
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import models
 from django.db.models import Q, QuerySet
 from django.http import QueryDict
+from django.utils.timezone import is_naive, make_naive
 from rest_framework.exceptions import PermissionDenied, ValidationError
 from rest_framework.request import Request
 
 from ..models import ApiCall, Customer, CustomerList, ListMembership, RecordResult, SyncRun
 from ..models.fields import EmailKeyField
 from ..sources.registry import all_sources
-from .permissions import view_permission
+from .permissions import may_view, view_permission
 
 RANGE = ["gte", "gt", "lte", "lt"]
 
@@ -82,13 +84,14 @@ class MomentField(django_filters.IsoDateTimeFilter.field_class):  # type: ignore
 
     def to_python(self, value: Any) -> Any:
         moment = super().to_python(value)
+        if moment is None:
+            return None
         # In the first and last years, the database's conversion to its time zone may leave the calendar. Nothing
         # happened then, so another moment at that end finds the same.
-        if moment is not None and moment.year < 1000:
-            return datetime(1000, 1, 1, tzinfo=UTC)
-        if moment is not None and moment.year > 9000:
-            return datetime(9000, 1, 1, tzinfo=UTC)
-        return moment
+        if not 1000 <= moment.year <= 9000:
+            moment = datetime(1000 if moment.year < 1000 else 9000, 1, 1, tzinfo=UTC)
+        # A site without time zones has local times in its database.
+        return moment if settings.USE_TZ or is_naive(moment) else make_naive(moment)
 
 
 class TrueOrFalseField(forms.Field):
@@ -138,7 +141,7 @@ class TextFilter(django_filters.CharFilter):  # type: ignore[misc]
     """Compares all of the text, white space at its ends too."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, strip=False, **options)
+        super().__init__(*args, **{"lookup_expr": "exact", "strip": False, **options})
 
 
 class EmailFilter(TextFilter):
@@ -152,6 +155,9 @@ class EmailFilter(TextFilter):
 
 class SourceTypeFilter(django_filters.CharFilter):  # type: ignore[misc]
     field_class = SourceTypeField
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{"lookup_expr": "exact", **options})
 
 
 class MomentFilter(django_filters.IsoDateTimeFilter):  # type: ignore[misc]
@@ -171,6 +177,9 @@ class ModelValueFilter(django_filters.Filter):  # type: ignore[misc]
     """For numbers and for primary keys of other rows: these are typed in, as a list of them would be huge."""
 
     field_class = ModelValueField
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{"lookup_expr": "exact", **options})
 
 
 class MembersFilter(ModelValueFilter):
@@ -224,6 +233,11 @@ class StrictFilterSet(django_filters.FilterSet):  # type: ignore[misc]
     }
 
     @classmethod
+    def get_filter_name(cls, field_name: str, lookup_expr: str) -> str:
+        """As django-filter does it, whatever the site's FILTERS_DEFAULT_LOOKUP_EXPR is."""
+        return field_name if lookup_expr == "exact" else f"{field_name}__{lookup_expr}"
+
+    @classmethod
     def filter_for_lookup(cls, field: models.Field[Any, Any], lookup_type: str) -> tuple[Any, dict[str, Any]]:
         if not field.choices:
             filter_class, options = super().filter_for_lookup(field, lookup_type)
@@ -231,7 +245,7 @@ class StrictFilterSet(django_filters.FilterSet):  # type: ignore[misc]
         choices = [(value, label) for value, label in field.flatchoices if value]
         allowed = ", ".join(str(value) for value, _label in choices)
         messages = {"invalid_choice": f"“%(value)s” isn't possible here. Use one of: {allowed}."}
-        return django_filters.ChoiceFilter, {"choices": choices, "error_messages": messages}
+        return django_filters.ChoiceFilter, {"choices": choices, "error_messages": messages, "null_label": None}
 
     @classmethod
     def where_json(cls, values: Mapping[str, Any]) -> Q:
@@ -286,7 +300,7 @@ def require_to_look(user: Any, filterset: type[StrictFilterSet], names: Iterable
     """Raises PermissionDenied where a filter would tell of rows that the user may not view."""
     for name in names:
         for model in filterset.models_looked_at(name) if name in filterset.base_filters else ():
-            if not user.has_perm(view_permission(model)):
+            if not may_view(user, model):
                 raise PermissionDenied(
                     f"Your user needs the permission {view_permission(model)} to choose rows by “{name}”."
                 )
@@ -477,3 +491,8 @@ class ResultFilters(OfCustomers):
             "outcome": ["exact"],
             "code": ["exact"],
         }
+
+    @classmethod
+    def models_looked_at(cls, name: str) -> set[type[models.Model]]:
+        # A result keeps what a customer was known by.
+        return super().models_looked_at(name) | ({Customer} if name == "identifier" else set())

@@ -12,15 +12,14 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from ..delivery.recover import MODELS
-from ..delivery.runs import SentModel
+from ..delivery.runs import MODELS, SentModel
 from ..delivery.status import Status, take_status
 from ..delivery.status_json import as_json
-from ..delivery.status_totals import THRESHOLDS, beyond, totals_of, why_not_sending
+from ..delivery.status_totals import THRESHOLDS, beyond, status_for, totals_of, why_not_sending
 from ..models import Customer
 from .endpoints import Endpoint
 from .filters import refuse_others
-from .permissions import view_permission
+from .permissions import may_view, view_permission
 from .problems import NotInstalled, problem
 
 
@@ -31,7 +30,7 @@ class StatusEndpoint(Endpoint):
         return () if self.visible_models() else (view_permission(Customer),)
 
     def visible_models(self) -> list[SentModel]:
-        return [model for model in MODELS if self.request.user.has_perm(view_permission(model))]
+        return [model for model in MODELS if may_view(self.request.user, model)]
 
 
 class StatusView(StatusEndpoint):
@@ -43,7 +42,7 @@ class StatusView(StatusEndpoint):
         if must_send not in {None, "on"}:
             raise ValidationError({"sending": ["This can only be “on”: a 503 then tells that nothing is sent."]})
         bounds = _bounds(parameters)
-        status = take_status(self.visible_models())
+        status = status_for(bounds, self.visible_models())
         trouble = beyond(status, bounds)
         if must_send and (reason := why_not_sending(status)):
             trouble["sending"] = reason

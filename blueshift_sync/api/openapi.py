@@ -45,9 +45,17 @@ ERRORS = {
     429: "The user made more requests than the site allows.",
     500: "Something went wrong on the server.",
     501: "The endpoint needs a package that the site doesn't have.",
+    503: "The database can't be used at the moment.",
 }
-READING = (400, 401, 403, 404, 429, 500)
-ACTING = (400, 401, 403, 404, 409, 413, 415, 429, 500)
+READING = (400, 401, 403, 404, 429, 500, 503)
+ACTING = (400, 401, 403, 404, 409, 413, 415, 429, 500, 503)
+#: The headers of an answer that tell something.
+HEADERS: dict[int, tuple[str, str, str, bool]] = {
+    201: ("Location", "uri", "The address of the list.", True),
+    202: ("Location", "uri", "The address of the run.", True),
+    401: ("WWW-Authenticate", "", "How to log in.", True),
+    429: ("Retry-After", "", "After so many seconds the next request is taken.", False),
+}
 
 #: What each operation does: a summary, and more where that needs saying.
 OPERATIONS: dict[str, tuple[str, str]] = {
@@ -63,6 +71,10 @@ OPERATIONS: dict[str, tuple[str, str]] = {
     "lists_create": (
         "Create a list, or take one on",
         "A worker creates a list in Blueshift by its name; one that is there is taken on by its number.",
+    ),
+    "lists_try_again": (
+        "Try a list again that has stopped",
+        "A worker reads it, or creates it; its members follow when that went well. One that goes on stays as it is.",
     ),
     "lists_add": ("Add customers to a list", "Says that these customers should be on the list, and sends that."),
     "lists_remove": ("Remove customers from a list", "Says that these customers shouldn't be on it, and sends that."),
@@ -161,15 +173,14 @@ class SyncSchema(AutoSchema):
 
     def _complete_responses(self, operation: dict[str, Any]) -> None:
         for code, response in operation["responses"].items():
+            if header := HEADERS.get(int(code)):
+                response["headers"] = _header(*header)
             for media_type, content in response.get("content", {}).items():
                 content["example"] = examples.of_response(operation["operationId"], int(code), media_type)
-        if created := operation["responses"].get("201"):
-            created["headers"] = {
-                "Location": {"description": "The address of the list.", "schema": {"type": "string", "format": "uri"}}
-            }
-        if accepted := operation["responses"].get("202"):
-            location = {"type": "string", "format": "uri"}
-            accepted["headers"] = {"Location": {"description": "The address of the run.", "schema": location}}
+        accepted = operation["responses"].get("202")
+        if accepted and self.action == "try_again":
+            accepted["headers"] = _header("Location", "uri", "The address of the list.", required=True)
+        elif accepted:
             follow = {"operationId": "runs_retrieve", "parameters": {"id": "$response.body#/id"}}
             accepted["links"] = {"run": {**follow, "description": "How far it is."}}
 
@@ -197,6 +208,8 @@ class SyncSchema(AutoSchema):
         if self.name in {"metrics", "schema"}:
             codes = (*codes, 501)
         for code in codes:
+            if (code, CONTENT_TYPE) in found:
+                continue
             found[code, CONTENT_TYPE] = _described(ProblemSerializer, ERRORS[code])
         return found
 
@@ -204,23 +217,31 @@ class SyncSchema(AutoSchema):
         match self.name, self.action:
             case "status", _:
                 yield 200, _described(StatusSerializer, "How everything stands.")
-                yield (503, CONTENT_TYPE), _described(BeyondThresholdSerializer, "It is beyond a threshold.")
+                told = "It is beyond a threshold, or nobody knows, or the database can't be used."
+                yield (503, CONTENT_TYPE), _described(BeyondThresholdSerializer, told)
             case "metrics", _:
-                yield (200, "text/plain"), _described(OpenApiTypes.STR, "The metrics, one a line.")
+                for media_type in ("text/plain", "application/openmetrics-text"):
+                    yield (200, media_type), _described(OpenApiTypes.STR, "The metrics, one a line.")
             case "schema", _:
                 yield 200, _described(OpenApiTypes.OBJECT, "The document.")
             case _, "list":
                 yield 200, _described(self.view.get_serializer_class()(many=True), "A page of rows.")
             case "calls", "retrieve":
                 yield 200, _described(CallDetailSerializer, "The row.")
-            case _, "create":
+            case "lists", "create":
                 yield 201, _described(ListSerializer, "The list. Members are sent once it is ready.")
+                yield self._rehearsed()
+            case "lists", "try_again":
+                yield 202, _described(ListSerializer, "The list, as it is until a worker has looked at it.")
             case _, "retrieve":
                 yield 200, _described(self.view.get_serializer_class(), "The row.")
             case _:
                 yield 202, _described(RunSerializer, "The run that does it.")
-                if self.sends:
-                    yield 200, _described(RehearsalSerializer, "With `dry_run=true`: what would be sent.")
+                yield from [self._rehearsed()] if self.sends else []
+
+    @staticmethod
+    def _rehearsed() -> tuple[Any, Any]:
+        return 200, _described(RehearsalSerializer, "With `dry_run=true`: what would be sent.")
 
     def _is_list_view(self, serializer: Any = None) -> bool:
         return self.action == "list"
@@ -232,15 +253,17 @@ class SyncSchema(AutoSchema):
         return [*super()._get_parameters(), *self._own_parameters()]
 
     def _own_parameters(self) -> Iterator[dict[str, Any]]:
-        if self.sends:
+        if self.sends or self.action == "create":
             yield _in_query("dry_run", {"type": "boolean", "default": False}, "Only tell what would be sent.")
+        if self.sends:
             meaning = "Of a rehearsal: where it goes on. Don't make it up: follow `next`."
             yield _in_query("cursor", TEXT, meaning)
-        if self.method == "POST" and self.action != "create":
+        if self.method == "POST" and self.action != "try_again":
+            made = "list" if self.action == "create" else "run"
             yield {
                 "name": requests.KEY_HEADER,
                 "in": "header",
-                "description": "The same request with the same key is done once, and answered with the same run.",
+                "description": f"The same request with the same key is done once, and answered with the same {made}.",
                 "schema": {"type": "string", "pattern": f"^{requests.KEY_PATTERN}$"},
             }
         if self.name == "status":
@@ -323,6 +346,11 @@ def _described(response: Any, description: str) -> Any:
 
 def _in_query(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
     return {"name": name, "in": "query", "description": description, "schema": schema}
+
+
+def _header(name: str, kind: str, description: str, required: bool) -> dict[str, Any]:  # noqa: FBT001
+    schema = {"type": "string", "format": kind} if kind else {"type": "string"}
+    return {name: {"description": description, "required": required, "schema": schema}}
 
 
 COMPARISONS = {"gte": "at least", "gt": "more than", "lte": "at most", "lt": "less than"}

@@ -16,6 +16,7 @@ from ..models import CustomerRemoval, SyncRun
 from ..permissions import DECIDE_ON_REMOVALS, PUSH_PERMISSIONS
 
 ADD_LIST = "blueshift_sync.add_customerlist"
+NOBODY_CAN_LOG_IN = "Nobody can log in: REST_FRAMEWORK[“DEFAULT_AUTHENTICATION_CLASSES”] of this site is empty."
 
 
 def permissions_to_send(run: SyncRun) -> list[str]:
@@ -36,6 +37,10 @@ def view_permission(model: type[Model]) -> str:
     return f"{model._meta.app_label}.{get_permission_codename('view', model._meta)}"
 
 
+def may_view(user: Any, model: type[Model]) -> bool:
+    return bool(user.has_perm(view_permission(model)))
+
+
 def require_to_see(user: Any, models: Iterable[type[Model]]) -> None:
     """Raises PermissionDenied unless the user may view or, which is more, change rows of all of these models."""
     for model in models:
@@ -52,6 +57,8 @@ class HasPermissions(BasePermission):
     def has_permission(self, request: Request, view: Any) -> bool:
         user = request.user
         if user is None or not (user.is_authenticated and user.is_active):
+            if not request.authenticators:
+                raise PermissionDenied(NOBODY_CAN_LOG_IN)
             return False
         require(user, view.permissions_needed())
         return True

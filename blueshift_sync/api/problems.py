@@ -14,10 +14,12 @@ from typing import Any
 from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.core.signals import got_request_exception
+from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from django.utils.log import log_response
 from rest_framework import exceptions, serializers
 from rest_framework.response import Response
+from rest_framework.settings import api_settings
 
 from ..exceptions import BlueshiftSyncError, KeyReused
 
@@ -25,8 +27,12 @@ CONTENT_TYPE = "application/problem+json"
 #: So many fields are named, of a body in which everything may be wrong.
 NAMED_AT_MOST = 20
 
+#: Stands for a field where a sentence is about all of them.
+OF_NO_FIELD = "non_field_errors"
+
 NOT_FOUND = "There is nothing at this address."
 REFUSED = "Django refuses the request: its Host isn't one of this site's, or it has too many parameters."
+UNAVAILABLE = "The database can't be used at the moment. The server's log says why; try again in a while."
 BROKEN = "Something went wrong on the server. It has been logged there."
 
 
@@ -103,7 +109,9 @@ def _broken(request: Any, error: Exception) -> Response:
     """Told to the site's logs and error reports as Django does it, and to nobody else."""
     got_request_exception.send(sender=None, request=request)
     response = problem(HTTPStatus.INTERNAL_SERVER_ERROR, BROKEN, "error")
-    log_response("Internal Server Error: %s", request.path, response=response, request=request, exception=error)
+    if isinstance(error, OperationalError | InterfaceError):
+        response = problem(HTTPStatus.SERVICE_UNAVAILABLE, UNAVAILABLE, "unavailable")
+    log_response("%s: %s", response.reason_phrase, request.path, response=response, request=request, exception=error)
     return response
 
 
@@ -121,7 +129,9 @@ def _headers(error: exceptions.APIException) -> Iterator[tuple[str, str]]:
 
 def _named(detail: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, list[str]]]:
     """The sentences of nested fields, by their names with dots between."""
-    for name, value in detail.items():
+    for own_name, value in detail.items():
+        # A site may call it otherwise.
+        name = OF_NO_FIELD if own_name == api_settings.NON_FIELD_ERRORS_KEY else own_name
         if isinstance(value, dict):
             yield from _named(value, f"{prefix}{name}.")
         else:

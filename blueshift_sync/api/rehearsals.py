@@ -12,12 +12,15 @@ from rest_framework.utils.urls import replace_query_param
 
 from ..client.limits import REGIONS
 from ..conf import app_settings
-from ..models import ApiCall, CustomerRemoval, ListMembership
+from ..models import ApiCall, Customer, CustomerRemoval, ListMembership
 from ..sources.preview import Planned
 from ..sources.rehearsal import Rehearsal
-from .permissions import require_to_see
+from .permissions import may_view, require_to_see, view_permission
 from .requests import Rehearsing
 from .serializers import BODIES_HIDDEN, may_read_bodies
+
+#: In place of what is said of one record, which may quote its values.
+NOT_SAID = f"It can't be sent as it is. To read why, your user needs the permission {view_permission(Customer)}."
 
 
 class RecordSerializer(serializers.Serializer[Any]):
@@ -74,11 +77,15 @@ def shown(rehearsal: Rehearsal, request: Request, *, makes_memberships: bool = F
             "request_body": (request.body or b"").decode("ascii") if bodies else None,
         }
 
+    def why(row: Model, reason: str) -> str:
+        is_said_of_one = isinstance(row, ListMembership) and reason == row.error_message
+        return NOT_SAID if is_said_of_one and not may_view(request.user, Customer) else reason
+
     place = rehearsal.place
     url = request.build_absolute_uri()
     return {
         "calls": [call(planned) for planned in rehearsal.calls],
-        "left_out": [{**record(row), "reason": reason} for row, reason in rehearsal.left_out],
+        "left_out": [{**record(row), "reason": why(row, reason)} for row, reason in rehearsal.left_out],
         "bodies_note": None if bodies else BODIES_HIDDEN,
         "next": replace_query_param(url, "cursor", Rehearsing.cursor(place)) if place else None,
     }

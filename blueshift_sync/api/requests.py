@@ -25,6 +25,8 @@ IDS_AT_ONCE = 10_000
 LARGEST_ID = 2**63 - 1
 KEY_HEADER = "Idempotency-Key"
 KEY_PATTERN = "[!-~]{1,64}"
+#: Digits of a digest of the user's primary key, which may be a text of any length, before the key.
+OWNER_DIGITS = 32
 #: So many rows that don't exist are named.
 MISSING_NAMED = 10
 PLACE_SALT = "blueshift_sync.api.rehearsal"
@@ -162,9 +164,9 @@ class NothingSerializer(StrictSerializer):
 
 
 def refuse_key(request: Request) -> None:
-    """For what makes no run: a key that did nothing would be trusted all the same."""
+    """For what makes nothing new: a key that did nothing would be trusted all the same."""
     if KEY_HEADER in request.headers:
-        raise ValidationError({KEY_HEADER: ["This makes no run, so it takes no key."]})
+        raise ValidationError({KEY_HEADER: ["This makes no run, and may be repeated as it is: it takes no key."]})
 
 
 def request_key(request: Request) -> RequestKey | None:
@@ -178,25 +180,40 @@ def request_key(request: Request) -> RequestKey | None:
     if user is None:
         raise ValidationError({KEY_HEADER: ["A key is its user's own, and this login is nobody's on this site."]})
     asked = json.dumps([request.method, request.path, request.data], sort_keys=True)
-    return RequestKey(f"{user}:{text}", sha256(asked.encode("utf-8", "backslashreplace")).hexdigest())
+    return RequestKey(f"{_digest(str(user))[:OWNER_DIGITS]}:{text}", _digest(asked))
 
 
-class Rehearsing:
-    """Whether a request is to be rehearsed only, by `dry_run` in its query, and from which place on."""
+def _digest(text: str) -> str:
+    return sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
+
+
+class DryRun:
+    """Whether a request is to be rehearsed only, by `dry_run` in its query."""
+
+    parameters: tuple[str, ...] = ("dry_run",)
+
+    def __init__(self, request: Request) -> None:
+        self.query = refuse_others(request, self.parameters)
+        text = self.query.get("dry_run", "false")
+        if text not in {"true", "false"}:
+            raise ValidationError({"dry_run": ["This must be true or false."]})
+        self.wanted = text == "true"
+
+
+class Rehearsing(DryRun):
+    """As `DryRun`, and from which place on."""
 
     parameters = ("dry_run", "cursor")
 
     def __init__(self, request: Request) -> None:
-        parameters = refuse_others(request, self.parameters)
-        text = parameters.get("dry_run", "false")
-        if text not in {"true", "false"}:
-            raise ValidationError({"dry_run": ["This must be true or false."]})
-        self.wanted = text == "true"
-        self.place = self._place(parameters.get("cursor"))
+        super().__init__(request)
+        self.place = self._place(self.query.get("cursor"))
 
     def _place(self, cursor: str | None) -> Place | None:
-        if cursor is None or not self.wanted:
+        if cursor is None:
             return None
+        if not self.wanted:  # who forgot the one of the two would send everything
+            raise NotFound({"cursor": ["Only a rehearsal has pages: give dry_run=true as well."]})
         try:
             number, pk = signing.loads(cursor, salt=PLACE_SALT)
         except (signing.BadSignature, ValueError):

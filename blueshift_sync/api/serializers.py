@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import tzinfo
 from typing import Any, TypeVar
 
 from django.db import models
+from django.utils import timezone
 from rest_framework import ISO_8601, serializers
 
 from ..delivery.runs import scope_of_ended
 from ..models import ApiCall, Customer, CustomerList, ListMembership, RecordResult, SyncRun
+from ..models.causes import without_addresses
 from ..permissions import READ_BODIES
+from .permissions import may_view
 
 Row = TypeVar("Row", bound=models.Model)
 
@@ -22,10 +26,13 @@ def may_read_bodies(user: Any) -> bool:
 
 
 class IsoDateTimeField(serializers.DateTimeField):
-    """ISO 8601 with offset, even where the site's DATETIME_FORMAT is another."""
+    """ISO 8601 with offset, even where the site's DATETIME_FORMAT is another, or its USE_TZ is off."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(format=ISO_8601, **options)
+
+    def default_timezone(self) -> tzinfo:
+        return timezone.get_current_timezone()
 
 
 class RowSerializer(serializers.ModelSerializer[Row]):
@@ -34,8 +41,21 @@ class RowSerializer(serializers.ModelSerializer[Row]):
     serializer_field_mapping = {
         **serializers.ModelSerializer.serializer_field_mapping,
         models.DateTimeField: IsoDateTimeField,
+        models.BigAutoField: serializers.IntegerField,
         models.BigIntegerField: serializers.IntegerField,
     }
+
+
+class OfCustomerSerializer(RowSerializer[Row]):
+    """For rows that are about a customer. What may name that customer is null for who may not view customers."""
+
+    personal: tuple[str, ...] = ()
+
+    def to_representation(self, instance: Row) -> dict[str, Any]:
+        shown = super().to_representation(instance)
+        if not may_view(self.context["request"].user, Customer):
+            shown.update(dict.fromkeys(self.personal))
+        return shown
 
 
 SOURCE_FIELDS = ("source_type", "source_id")
@@ -104,8 +124,16 @@ class ListSerializer(RowSerializer[CustomerList]):
         read_only_fields = fields
 
 
-class MembershipSerializer(RowSerializer[ListMembership]):
-    """Whether a customer should be on a list, and is known to be."""
+class MembershipSerializer(OfCustomerSerializer[ListMembership]):
+    """Whether a customer should be on a list, and is known to be.
+
+    `synced_identifier` and `error_message` are null for who may not view customers.
+    """
+
+    personal = ("synced_identifier", "error_message")
+
+    synced_identifier = serializers.CharField(allow_null=True, read_only=True)
+    error_message = serializers.CharField(allow_null=True, read_only=True)
 
     class Meta:
         model = ListMembership
@@ -161,7 +189,12 @@ class RunSerializer(RowSerializer[SyncRun]):
 
 
 class CallSerializer(RowSerializer[ApiCall]):
-    """A call without its headers and bodies, which are many times as large as the rest."""
+    """A call without its headers and bodies, which are many times as large as the rest.
+
+    In `error` e-mail addresses are masked for who may not view customers.
+    """
+
+    error = serializers.SerializerMethodField()
 
     class Meta:
         model = ApiCall
@@ -186,6 +219,9 @@ class CallSerializer(RowSerializer[ApiCall]):
             "job_id",
         )
         read_only_fields = fields
+
+    def get_error(self, call: ApiCall) -> str:
+        return call.error if may_view(self.context["request"].user, Customer) else without_addresses(call.error)
 
 
 class CallDetailSerializer(CallSerializer):
@@ -229,8 +265,17 @@ class CallDetailSerializer(CallSerializer):
         return may_read_bodies(self.context["request"].user)
 
 
-class ResultSerializer(RowSerializer[RecordResult]):
-    """What became of one record in one call."""
+class ResultSerializer(OfCustomerSerializer[RecordResult]):
+    """What became of one record in one call.
+
+    `identifier`, `message` and `details` are null for who may not view customers.
+    """
+
+    personal = ("identifier", "message", "details")
+
+    identifier = serializers.CharField(allow_null=True, read_only=True)
+    message = serializers.CharField(allow_null=True, read_only=True)
+    details = serializers.JSONField(allow_null=True, read_only=True)
 
     class Meta:
         model = RecordResult

@@ -81,4 +81,10 @@ class StatusSerializer(serializers.Serializer[Any]):
 
 
 class BeyondThresholdSerializer(StatusSerializer, ProblemSerializer):
-    """A problem, with all that the status says."""
+    """A problem, with all that the status says; without that, where the database can't be asked."""
+
+    def get_fields(self) -> dict[str, Any]:
+        fields = super().get_fields()
+        for name in StatusSerializer().get_fields():
+            fields[name].required = False
+        return fields

@@ -12,5 +12,5 @@ class SyncThrottle(UserRateThrottle):
     scope = "blueshift_sync"
 
     def get_rate(self) -> str | None:
-        rate = api_settings.DEFAULT_THROTTLE_RATES.get(self.scope)
+        rate = (api_settings.DEFAULT_THROTTLE_RATES or {}).get(self.scope)
         return None if rate is None else str(rate)

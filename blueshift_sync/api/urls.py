@@ -23,5 +23,5 @@ urlpatterns = [
     path("status/", monitoring.StatusView.as_view(), name="status"),
     path("metrics/", monitoring.MetricsView.as_view(), name="metrics"),
     path("schema/", schema.SchemaView.as_view(), name="schema"),
-    re_path(rf"^(?:{_ours})/(?P<rest>(?s:.+))/\Z", views.NothingHere.as_view(), name="nothing-here"),
+    re_path(rf"^(?:{_ours})(?P<rest>|/(?s:.+))\Z", views.NothingHere.as_view(), name="nothing-here"),
 ]

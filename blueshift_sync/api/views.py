@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -11,6 +12,7 @@ from django.contrib.auth import get_user_model
 from django.db.models import Model, Q, QuerySet
 from django.http import Http404
 from rest_framework.decorators import action
+from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
@@ -43,7 +45,7 @@ class NothingHere(Endpoint):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        raise Http404
+        raise NotFound(NOT_FOUND if request.path.endswith("/") else f"{NOT_FOUND} All of them end with a slash.")
 
 
 class SyncViewSet(Endpoint, ReadOnlyModelViewSet[Row]):
@@ -176,14 +178,33 @@ class ListViewSet(SyncViewSet[CustomerList]):
         return (*super().permissions_needed(), *adds)
 
     def create(self, request: Request, **kwargs: Any) -> Response:
+        rehearsing = requests.DryRun(request)
+        wanted = self.checked_body(request, requests.NewListSerializer).validated_data
+        make = partial(services.take_on_list if "list_id" in wanted else services.create_list, **wanted)
+        if rehearsing.wanted:
+            return Response(rehearsals.shown(services.rehearse_new_list(make), request))
+        return self._told(request, make(asked_as=requests.request_key(request)), HTTPStatus.CREATED)
+
+    def _told(self, request: Request, row: CustomerList, status: HTTPStatus) -> Response:
+        data = serializers.ListSerializer(row, context=self.get_serializer_context()).data
+        return Response(data, status=status, headers={"Location": address_of(request, "lists-detail", pk=row.pk)})
+
+    @action(
+        methods=["post"],
+        detail=True,
+        url_path="try-again",
+        body=requests.NothingSerializer,
+        required_permissions=(PUSH_PERMISSIONS[ListMembership],),
+    )
+    def try_again(self, request: Request, **kwargs: Any) -> Response:
+        """Of one that goes on nothing: so it may be repeated when the answer was lost."""
         filters.refuse_others(request, ())
         requests.refuse_key(request)
-        wanted = self.checked_body(request, requests.NewListSerializer).validated_data
-        make = services.take_on_list if "list_id" in wanted else services.create_list
-        made = make(**wanted)
-        location = address_of(request, "lists-detail", pk=made.pk)
-        data = serializers.ListSerializer(made, context=self.get_serializer_context()).data
-        return Response(data, status=HTTPStatus.CREATED, headers={"Location": location})
+        self.checked_body(request, requests.NothingSerializer)
+        customer_list = self.get_object()
+        if customer_list.has_stopped:
+            services.try_list_again(customer_list)
+        return self._told(request, customer_list, HTTPStatus.ACCEPTED)
 
     @sending_action(
         requests.CustomersToListSerializer,
