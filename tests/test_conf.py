@@ -28,7 +28,11 @@ DEFAULTS = {
     "ON_SOURCE_DELETE": "keep",
     "BODY_RETENTION_DAYS": 30,
     "CALL_RETENTION_DAYS": 90,
+    "ALERT_FAILED_RECORDS": 100,
+    "ALERT_WAITING_SECONDS": 3600,
+    "SITE_URL": None,
 }
+LISTS = ("REDACT", "ALERT_EMAILS")
 
 GOOD: dict[str, list[Any]] = {
     "API_KEY": [None, "", "abc"],
@@ -57,6 +61,16 @@ GOOD: dict[str, list[Any]] = {
     "BODY_RETENTION_DAYS": [None, 0, 0.5, 30],
     "CALL_RETENTION_DAYS": [None, 0, 90],
     "REDACT": [[], ["email"], ("email", "phone")],
+    "ALERT_EMAILS": [[], ["ops@example.com"], ("ops@example.com", "ann@example.com")],
+    "ALERT_FAILED_RECORDS": [None, 1, 1000],
+    "ALERT_WAITING_SECONDS": [None, 0.5, 3600],
+    "SITE_URL": [
+        None,
+        "https://shop.example.com",
+        "https://shop.example.com/",
+        "http://localhost:8000",
+        "http://[::1]:8",
+    ],
 }
 
 NAN, INFINITE = float("nan"), float("inf")
@@ -102,6 +116,33 @@ BAD: dict[str, list[Any]] = {
     "BODY_RETENTION_DAYS": [-1, 10**9, *(value for value in NO_NUMBERS if value is not None)],
     "CALL_RETENTION_DAYS": [-1, 10**9, *(value for value in NO_NUMBERS if value is not None)],
     "REDACT": ["email", None, [""], [1], {"email": True}],
+    "ALERT_EMAILS": [
+        "ops@example.com",
+        None,
+        [""],
+        ["ops"],
+        [1],
+        [None],
+        ["a@example.com\nBcc: b@example.com"],
+        {"a@b.cd": 1},
+    ],
+    "ALERT_FAILED_RECORDS": [value for value in NO_COUNTS if value is not None],
+    "ALERT_WAITING_SECONDS": [*NUMBERS_TOO_SMALL, *(value for value in NO_NUMBERS if value is not None)],
+    "SITE_URL": [
+        "",
+        "shop.example.com",
+        "ftp://shop.example.com",
+        "javascript://shop.example.com",
+        "https://",
+        "https://shop.example.com/admin/",
+        "https://shop.example.com?next=1",
+        "https://shop.example.com#top",
+        "https://user:password@shop.example.com",
+        "https://shop.example.com:port",
+        "https://shop.example.com\nX: y",
+        b"https://shop.example.com",
+        1,
+    ],
 }
 
 
@@ -116,11 +157,11 @@ def test_defaults() -> None:
         del django_settings.BLUESHIFT_SYNC
         found = app_settings()
     assert {key: getattr(found, key) for key in DEFAULTS} == DEFAULTS
-    assert list(found.REDACT) == []
+    assert [list(getattr(found, key)) for key in LISTS] == [[], []]
 
 
 def test_each_key_has_a_default_a_rule_and_cases() -> None:
-    assert set(RULES) == KEYS == set(GOOD) == set(BAD) == {*DEFAULTS, "REDACT"}
+    assert set(RULES) == KEYS == set(GOOD) == set(BAD) == {*DEFAULTS, *LISTS}
 
 
 def test_the_defaults_keep_the_rules() -> None:

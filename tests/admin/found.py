@@ -122,7 +122,8 @@ def _actions() -> Iterator[Action]:
     request = HttpRequest()
     request.user = User(is_superuser=True, is_staff=True, is_active=True)
     for model, model_admin in admin.site._registry.items():
-        for function, name, _ in model_admin.get_actions(request).values():
+        for name, found in model_admin.get_actions(request).items():
+            function = found[0] if isinstance(found, tuple) else found.func
             if function.__module__.startswith(PACKAGE) or model._meta.app_label == PACKAGE:
                 yield Action(model, name)
 

@@ -21,13 +21,14 @@ def test_a_list_is_added_by_its_number(admin_client: Client) -> None:
 
 def test_editing_a_list_keeps_its_number_and_what_a_worker_wrote(admin_client: Client) -> None:
     customer_list = make_list(
-        list_id=35869, name="Readers", identifier_key="customer_id", status=CustomerList.Status.DELETED
+        list_id=35869, name="Readers", identifier_key="customer_id", status=CustomerList.Status.UNSUPPORTED
     )
+    make_membership(customer_list=customer_list, synced_is_member=True)
     values = {"list_id": "1", "name": "New name", "description": "", "mode": "sync", "status": "ACTIVE"}
     assert admin_client.post(page_url(customer_list), values).status_code == 302
     customer_list.refresh_from_db()
     assert (customer_list.list_id, customer_list.name, customer_list.mode) == (35869, "Readers", "sync")
-    assert (customer_list.status, customer_list.identifier_key) == (CustomerList.Status.DELETED, "customer_id")
+    assert (customer_list.status, customer_list.identifier_key) == (CustomerList.Status.UNSUPPORTED, "customer_id")
 
 
 def test_a_lists_page_says_why_it_cant_be_used(admin_client: Client) -> None:

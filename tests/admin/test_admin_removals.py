@@ -54,7 +54,7 @@ def test_what_is_approved_is_sent(admin_client: Client, admin_user: Any) -> None
 
 def test_what_is_cancelled_stays(admin_client: Client, admin_user: Any) -> None:
     removal, parked = make_removal(**WAITING), make_removal(due_at=None, error_code="lists_first")
-    assert "2 removals cancelled." in text_of(act(admin_client, "cancel", removal, parked, confirmed=1))
+    assert "Cancelled: 2, by run" in text_of(act(admin_client, "cancel", removal, parked, confirmed=1))
     assert states() == {("EXCLUDED", "cancelled")}
     removal.refresh_from_db()
     assert removal.decided_by == admin_user

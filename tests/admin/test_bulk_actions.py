@@ -231,7 +231,7 @@ def test_the_customers_that_calls_carried_are_put_on_a_list(
 def test_a_preview_shows_what_calls_carried(model: Any, admin_client: Client) -> None:
     customer, membership, run = carried()
     page = text_of(act(admin_client, model, "preview", *model.objects.all()))
-    assert str(membership) in page  # it isn't sent, as its customer hasn't been
+    assert f"{membership.customer} – {membership.customer_list}" in page  # it isn't sent, as its customer hasn't been
     assert customer.customer_id in page
     assert not ApiCall.objects.exclude(run=run).exists()
 
@@ -256,7 +256,7 @@ def test_what_a_call_carried_takes_the_permissions_for_records(login: Login) -> 
     assert (customer.error_code, membership.error_code) == ("excluded_by_operator", "rejected")
     page = text_of(act(client, ApiCall, "preview", *calls))
     assert str(customer) in page
-    assert str(membership) not in page
+    assert f"{membership.customer} – {membership.customer_list}" not in page
 
 
 @pytest.mark.parametrize(("name", "is_member"), [("put_on", True), ("take_off", False)])
@@ -365,7 +365,7 @@ def test_the_history_counts_what_a_worker_is_still_to_do(admin_client: Client, m
 def test_the_history_of_a_result_names_nobody(admin_client: Client) -> None:
     result = make_result(customer=make_customer(), identifier="ada@example.com")
     act(admin_client, RecordResult, "resend", result)
-    assert LogEntry.objects.get().object_repr == f"#{result.pk}"
+    assert LogEntry.objects.get().object_repr == f"#{result.pk}: ACCEPTED"
 
 
 def test_what_was_done_to_many_is_one_entry_of_their_run(admin_client: Client) -> None:

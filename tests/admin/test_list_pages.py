@@ -86,9 +86,47 @@ def test_a_list_that_could_not_be_created_gets_another_name(admin_client: Client
 
 def test_neither_number_nor_name_of_a_list_in_blueshift_is_changed(admin_client: Client) -> None:
     row = make_list(list_id=7, name="News")
+    make_membership(customer_list=row, synced_is_member=True)
     admin_client.post(page_url(row), written(list_id="8", name="Other", identifier_key="customer_id", mode="sync"))
     row.refresh_from_db()
     assert (row.list_id, row.name, row.identifier_key, row.mode) == (7, "News", "email", "sync")
+
+
+def test_a_mistyped_number_is_mended(admin_client: Client) -> None:
+    row = stopped_list()
+    make_membership(customer_list=row, due_at=None)
+    edited = written(list_id="35869", mode="sync", description="Of the news")
+    page = text_of(admin_client.post(page_url(row), edited, follow=True))
+    row.refresh_from_db()
+    assert (row.list_id, row.mode, row.description, row.status) == (35869, "sync", "Of the news", "ACTIVE")
+    assert (row.has_stopped, row.read_due_at is None) == (False, False)
+    run = SyncRun.objects.get()
+    assert (run.total, run.trigger) == (1, "ADMIN")
+    assert "Sending 1 list membership" in page
+    assert "Another number" in text_of(admin_client.get(page_url(run)))
+    told = {(entry.object_id, entry.change_message) for entry in LogEntry.objects.all()}
+    assert (str(run.pk), "Another number: 35869") in told
+
+
+@pytest.mark.parametrize(
+    ("number", "sentence"),
+    [("", "Enter the number of the list in Blueshift."), ("8", "already exists"), ("-1", "greater than or equal to 1")],
+)
+def test_what_cannot_be_the_right_number_is_told_on_the_form(number: str, sentence: str, admin_client: Client) -> None:
+    row, _other = stopped_list(), make_list(list_id=8)
+    before = row.list_id
+    assert sentence in text_of(admin_client.post(page_url(row), written(list_id=number)))
+    row.refresh_from_db()
+    assert (row.list_id, row.has_stopped) == (before, True)
+
+
+def test_who_may_not_send_may_not_mend_the_number(login: Login) -> None:
+    row = stopped_list()
+    client = login("view_customerlist", "change_customerlist")
+    client.post(page_url(row), written(list_id="35869", description="Of the news"))
+    before, row = row.list_id, CustomerList.objects.get()
+    assert (row.list_id, row.description) == (before, "Of the news")
+    assert not SyncRun.objects.exists()
 
 
 def test_a_list_that_has_stopped_says_why_and_what_to_do(admin_client: Client) -> None:

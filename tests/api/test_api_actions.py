@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.urls import reverse
-from rest_framework.test import APIClient
+from rest_framework.request import Request
+from rest_framework.test import APIClient, APIRequestFactory
 
 from blueshift_sync.api import parsing, requests
 from blueshift_sync.delivery.drain import drain
@@ -252,10 +253,6 @@ def test_what_is_no_list_is_refused_by_name(reader: APIClient, body: dict[str, A
 
 def test_a_list_that_is_there_is_not_taken_on_again(reader: APIClient) -> None:
     assert post(reader, "lists-list", body={"list_id": make_list().list_id}).status_code == 409
-
-
-def test_a_new_list_takes_no_key(reader: APIClient) -> None:
-    assert named(post(reader, "lists-list", body={"name": "VIP"}, **{"Idempotency-Key": "k"})) == {"Idempotency-Key"}
 
 
 # Runs and calls
@@ -509,6 +506,17 @@ def test_a_made_up_place_of_a_rehearsal_is_not_found(reader: APIClient) -> None:
     assert named(post(reader, "customers-push", customer.pk, query="?dry_run=true&cursor=x"), 404) == {"cursor"}
 
 
+def test_who_forgets_that_it_is_a_rehearsal_sends_nothing(reader: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blueshift_sync.sources.rehearsal.RECORDS_AT_ONCE", 1)
+    body = {"ids": [make_customer(**SYNCED).pk, make_customer(**SYNCED).pk]}
+    following = post(reader, "customers-push-many", body=body, query="?dry_run=true").json()["next"]
+
+    refused = reader.post(following.replace("dry_run=true", ""), body, format="json")
+
+    assert named(refused, 404) == {"cursor"}
+    assert not SyncRun.objects.exists()
+
+
 @pytest.mark.parametrize("query", ["?dry_run=maybe", "?dry_run=", "?dry_run=true&dry_run=true", "?state=FAILED"])
 def test_nothing_in_the_query_is_passed_over(reader: APIClient, query: str) -> None:
     response = post(reader, "customers-push", make_customer(**SYNCED).pk, query=query)
@@ -556,10 +564,25 @@ def test_a_run_that_waits_since_long_says_nothing_of_what_was_searched_for(reade
     assert shown == {"do": "send", "looked_at": 3}
 
 
-def test_keys_fit_into_their_column() -> None:
-    longest = f"{'f' * 36}:{'x' * 64}"
-    assert len(longest) <= SyncRun._meta.get_field("idempotency_key").max_length
-    assert requests.KEY_PATTERN.endswith("{1,64}")
+@pytest.mark.parametrize("pks", [("p" * 300, "p" * 301), ("1", "1:x"), ("é" * 200, "\ud800" * 200)])
+def test_the_longest_key_of_a_user_with_the_longest_name_fits(pks: tuple[str, str]) -> None:
+    """A site's users may be known by a text of any length, and a colon may be part of it."""
+
+    class Reader:
+        def __init__(self, pk: str) -> None:
+            self.pk = pk
+
+    keys = []
+    for pk, text in zip(pks, ("x" * 64, "x" * 64), strict=True):
+        request = Request(APIRequestFactory().post("/", {}, format="json", headers={"Idempotency-Key": text}))
+        request.parsers = [parsing.StrictJSONParser()]
+        request.user = Reader(pk)
+        key = requests.request_key(request)
+        assert key is not None
+        assert len(key.key) <= SyncRun._meta.get_field("idempotency_key").max_length
+        keys.append(key.key)
+    assert keys[0] != keys[1]
+    make_run(idempotency_key=keys[0]).full_clean()
 
 
 @pytest.mark.parametrize("name", ["customers-push", "memberships-push", "calls-resend", "runs-retry", "lists-add"])

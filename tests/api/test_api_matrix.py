@@ -42,6 +42,7 @@ EXPECTED = {
     "customers-push": Expected({CUSTOMERS, "push_customer"}, SENT),
     "lists-list": Expected({LISTS}, {**READ, "post": 201}, {}, {"post": "add_customerlist"}),
     "lists-detail": Expected({LISTS}, READ),
+    "lists-try-again": Expected({LISTS, PUSH_LIST}, SENT),
     "lists-add": Expected(TO_LISTS, SENT, {"customers": [0]}),
     "lists-remove": Expected(TO_LISTS, SENT, {"customers": [0]}),
     "memberships-list": Expected({MEMBERSHIPS}, READ),

@@ -17,7 +17,7 @@ from rest_framework.test import APIClient
 from blueshift_sync.delivery.figures import note_sweep
 from blueshift_sync.delivery.workers import Workers
 from blueshift_sync.health_check import SyncHealthCheck
-from blueshift_sync.models import Customer
+from blueshift_sync.models import Customer, StateCount
 from tests.api.helpers import client_of, make_user
 from tests.factories import make_customer, make_membership
 
@@ -105,6 +105,63 @@ def test_nothing_sent_is_beyond_what_was_asked_for(reader: APIClient, settings: 
     assert response.status_code == 503
     assert response.json()["sending"]["state"] == "switched_off"
     assert "ENABLED" in response.json()["detail"]
+
+
+@pytest.mark.parametrize("sweep_ran", [True, False])
+def test_up_to_a_threshold_records_are_counted_whether_or_not_a_sweep_runs(
+    reader: APIClient, monkeypatch: pytest.MonkeyPatch, sweep_ran: bool
+) -> None:
+    """The number that the sweep counted says nothing of now, least of all when no sweep runs any more."""
+    monkeypatch.setattr("blueshift_sync.delivery.state_counts.BOUND", 2)
+    for _ in range(5):
+        make_customer(state="FAILED", due_at=None)
+    counted_at = timezone.now() - timedelta(days=1)
+    StateCount.objects.create(of="blueshift_sync.customer", counts={"failed": 3}, counted_at=counted_at)
+    if sweep_ran:
+        note_sweep(timezone.now())
+
+    assert reader.get(f"{STATUS}?max_failed=5").status_code == 200
+    beyond = reader.get(f"{STATUS}?max_failed=4")
+    assert (beyond.status_code, beyond.json()["detail"]) == (503, "There are more than 4 records that failed.")
+
+
+@pytest.mark.parametrize(
+    ("counted", "minutes_ago", "swept_minutes_ago", "status"),
+    [
+        (3000, 10, 1, 200),  # what is known is new enough
+        (3000, 180, 1, 503),  # the sweep goes on, and hasn't counted for hours
+        (3000, 10, 10, 503),  # the sweep has ended
+        (3000, 10, None, 503),  # there never was one
+        (None, None, 1, 503),  # it has not counted yet
+        (1, 10, 1, 503),  # there were fewer then
+        (6000, 180, 10, 503),  # there were too many already
+    ],
+)
+def test_beyond_what_is_counted_at_once_nobody_knows_without_a_sweep(  # noqa: PLR0917
+    reader: APIClient,
+    monkeypatch: pytest.MonkeyPatch,
+    counted: int | None,
+    minutes_ago: int | None,
+    swept_minutes_ago: int | None,
+    status: int,
+) -> None:
+    monkeypatch.setattr("blueshift_sync.delivery.state_counts.BOUND", 2)
+    monkeypatch.setattr("blueshift_sync.delivery.state_counts.LARGEST_BOUND", 2)
+    now = timezone.now()
+    for _ in range(3):
+        make_customer(state="FAILED", due_at=None)
+    if minutes_ago is not None:
+        counts, counted_at = {"failed": counted}, now - timedelta(minutes=minutes_ago)
+        StateCount.objects.create(of="blueshift_sync.customer", counts=counts, counted_at=counted_at)
+    if swept_minutes_ago is not None:
+        note_sweep(now - timedelta(minutes=swept_minutes_ago))
+
+    response = reader.get(f"{STATUS}?max_failed=5000")
+
+    assert response.status_code == status
+    if status == 503 and counted != 6000:
+        assert response.json()["detail"].startswith("Nobody knows whether there are more than 5000 records that failed")
+    assert reader.get(STATUS).status_code == 200  # who asks for nothing is told what is known
 
 
 def test_without_redis_nobody_knows_of_workers(reader: APIClient, settings: Any) -> None:
@@ -218,6 +275,18 @@ def test_the_check_is_content_while_all_is_well() -> None:
 def test_the_check_fails_beyond_a_threshold() -> None:
     with pytest.raises(ServiceUnavailable, match="1 records failed, more than 0"):
         SyncHealthCheck(max_failed=0).run()
+
+
+@pytest.mark.usefixtures("two_workers")
+def test_the_check_fails_where_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blueshift_sync.delivery.state_counts.BOUND", 2)
+    monkeypatch.setattr("blueshift_sync.delivery.state_counts.LARGEST_BOUND", 2)
+    for _ in range(3):
+        make_customer(state="FAILED", due_at=None)
+    note_sweep(timezone.now())
+
+    with pytest.raises(ServiceUnavailable, match="Nobody knows"):
+        SyncHealthCheck(max_failed=5000).run()
 
 
 def test_the_check_fails_for_what_somebody_has_to_mend(settings: Any) -> None:

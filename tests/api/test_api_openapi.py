@@ -13,6 +13,7 @@ from rest_framework.test import APIClient
 
 from blueshift_sync.api import endpoints, openapi
 from blueshift_sync.api import schema as schema_module
+from blueshift_sync.api.parsing import LONGEST_BODY
 from blueshift_sync.api.requests import KEY_HEADER
 from tests.api.helpers import ADDRESSES, ENDPOINTS, client_of, make_user
 from tests.factories import make_call, make_customer, make_membership, make_result
@@ -88,16 +89,20 @@ def test_every_filter_and_parameter_is_in_it(document: Any) -> None:
         parameters = {each["name"] for each in document["paths"][f"/{endpoint.name}/"]["get"]["parameters"]}
         assert parameters == {*endpoint.view.filterset_class.base_filters, "ordering", "page_size", "cursor"}
     for _path, method, operation in operations(document):
-        if method == "post" and operation["operationId"] != "lists_create":
+        if method == "post" and operation["operationId"] != "lists_try_again":
             assert KEY_HEADER in {parameter["name"] for parameter in operation["parameters"]}
 
 
 def test_errors_are_problems(document: Any) -> None:
-    for path, _method, operation in operations(document):
+    for path, method, operation in operations(document):
         for code, response in operation["responses"].items():
             if int(code) >= 400:
                 assert list(response["content"]) == ["application/problem+json"], path
-        assert {"400", "401", "403", "404", "429", "500"} <= operation["responses"].keys()
+        assert {"400", "401", "403", "404", "429", "500", "503"} <= operation["responses"].keys()
+        if method == "post":
+            assert {"409", "413", "415"} <= operation["responses"].keys()
+        if operation["operationId"] in {"metrics", "schema"}:
+            assert "501" in operation["responses"]
 
 
 def test_rows_are_as_it_says(document: Any, reader: APIClient) -> None:
@@ -118,6 +123,30 @@ def test_actions_are_as_it_says(document: Any, reader: APIClient) -> None:
     for query in ("", "?dry_run=true", "?dry_run=perhaps"):
         response = reader.post(url + query, {"ids": [customer.pk]}, format="json")
         answered_as_documented(document, "/customers/push/", response, "post")
+
+
+def test_each_refusal_is_described_where_it_can_happen(document: Any, reader: APIClient) -> None:
+    """What is sent in another form, or is too long, and each header that answers tell something by."""
+    too_long = " " * (LONGEST_BODY + 1)
+    for path, method, operation in operations(document):
+        url = "/some/prefix" + path.replace("{id}", "0")
+        described = operation["responses"]
+        if method == "post":
+            for body, media_type, code in (("x", "text/plain", 415), (too_long, "application/json", 413)):
+                refused = reader.post(url, body, content_type=media_type)
+                assert refused.status_code == code, path
+                answered_as_documented(document, path, refused, "post")
+        assert described["401"]["headers"].keys() == {"WWW-Authenticate"}
+        assert described["429"]["headers"].keys() == {"Retry-After"}
+        for code in {"201", "202"} & described.keys():
+            assert described[code]["headers"]["Location"]["required"]
+
+
+def test_the_metrics_have_the_forms_that_it_says(document: Any, reader: APIClient) -> None:
+    forms = document["paths"]["/metrics/"]["get"]["responses"]["200"]["content"]
+    accepted = {reader.get("/some/prefix/metrics/", headers={"Accept": form})["Content-Type"] for form in forms}
+
+    assert {each.partition(";")[0] for each in accepted} == set(forms) == {"text/plain", "application/openmetrics-text"}
 
 
 def test_the_status_is_as_it_says(document: Any, reader: APIClient) -> None:

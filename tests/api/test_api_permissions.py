@@ -104,6 +104,7 @@ LOOKS_AT = {
     "results": {
         "run": {"view_apicall"},
         "customer_list": {"view_apicall"},
+        "identifier": {"view_customer"},
         **{f"call__started_at__{end}": {"view_apicall"} for end in RANGE},
         **{name: {"view_customer"} for name in CUSTOMER_FILTERS[1:]},
     },

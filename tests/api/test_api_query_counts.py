@@ -11,7 +11,7 @@ from rest_framework.test import APIClient
 
 from blueshift_sync.models import Customer, ListMembership
 from tests.api.helpers import ADDRESSES, ENDPOINTS, Endpoint
-from tests.factories import make_customer, make_membership, make_result
+from tests.factories import make_customer, make_list, make_membership, make_result
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.api.urls")]
 
@@ -47,11 +47,13 @@ def test_a_push_and_its_rehearsal_take_as_many_queries_for_many(reader: APIClien
             for query in ("?dry_run=true", "")
         ]
 
+    members = make_list()
+    at_rest: dict[str, Any] = {"state": "SYNCED", "due_at": None}
     for _ in range(2):
-        make_membership(customer=make_customer(state="SYNCED", due_at=None), state="SYNCED", due_at=None)
+        make_membership(customer_list=members, customer=make_customer(**at_rest), **at_rest)
     few = costs()
     for _ in range(40):
-        make_membership(customer=make_customer(state="SYNCED", due_at=None), state="SYNCED", due_at=None)
+        make_membership(customer_list=members, customer=make_customer(**at_rest), **at_rest)
 
     assert costs() == few
 

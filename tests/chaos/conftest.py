@@ -19,6 +19,8 @@ DATABASE = os.environ.get("TEST_DATABASE", "sqlite")
 collect_ignore_glob = [] if os.environ.get("TEST_CHAOS") else ["test_*.py"]
 #: What only PostgreSQL can do.
 collect_ignore = [] if DATABASE == "postgres" else ["test_cut_connections.py", "test_frozen.py"]
+if "TEST_OLD_VERSION" not in os.environ:  # a checkout of the version before, which an upgrade begins with
+    collect_ignore.append("test_upgrade.py")
 
 #: Another seed makes other decisions: what changes in the shop, who is struck and when, which calls fail. The same one
 #: makes the same; how far the workers have come by then is up to the machine, and no test depends on it.

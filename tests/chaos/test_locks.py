@@ -5,6 +5,7 @@ The site's part is played here; the worker's in a thread.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import timedelta
@@ -17,7 +18,7 @@ from django.utils import timezone
 
 from blueshift_sync import services
 from blueshift_sync.client import Answer, CallOutcome, Exchange, RecordAnswer, RecordOutcome
-from blueshift_sync.delivery import locks
+from blueshift_sync.delivery import locks, retention
 from blueshift_sync.delivery import settle as settling
 from blueshift_sync.delivery.audit import open_calls
 from blueshift_sync.delivery.batches import Finished
@@ -27,9 +28,9 @@ from blueshift_sync.delivery.customers import claim_customers as claim_several
 from blueshift_sync.delivery.customers import customers_batch
 from blueshift_sync.delivery.recover import recover_expired_claims
 from blueshift_sync.delivery.runs import close_run
-from blueshift_sync.models import Customer, ListMembership, SyncRun
+from blueshift_sync.models import ApiCall, Customer, ListMembership, RecordResult, SyncRun
 from tests.delivery.one_call import claim_customers, claim_memberships, open_call, settle
-from tests.factories import make_customer, make_membership, make_run
+from tests.factories import make_call, make_customer, make_membership, make_result, make_run
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
@@ -255,3 +256,66 @@ def test_ending_a_run(collide: Collide) -> None:
     collide(run, customer, lambda: close_run(run.pk))
     run.refresh_from_db()
     assert run.state == "SUCCEEDED"
+
+
+# Taking the audit away
+
+
+def old_calls(count: int) -> list[ApiCall]:
+    """Calls of a hundred days ago, with a result each."""
+    calls = [
+        make_call(started_at=timezone.now() - timedelta(days=100, seconds=count - number)) for number in range(count)
+    ]
+    for call in calls:
+        make_result(call=call)
+    return calls
+
+
+def prune_in_thread() -> None:
+    try:
+        retention.prune_for(60)
+    finally:
+        connection.close()
+
+
+def test_retention_waits_for_nobody_and_goes_on_with_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "CALLS", 2)
+    first, second, *_rest = old_calls(8)
+    with ThreadPoolExecutor(1) as worker, transaction.atomic():
+        lock(first)
+        worker.submit(prune_in_thread).result(timeout=30)
+        assert set(ApiCall.objects.values_list("pk", flat=True)) == {first.pk, second.pk}
+    retention.prune_for(60)
+    assert not ApiCall.objects.exists()
+    assert not RecordResult.objects.exists()
+
+
+def test_whoever_writes_to_the_audit_hardly_notices_that_it_is_taken_away() -> None:
+    count = 4000
+    old = timezone.now() - timedelta(days=100)
+    calls = ApiCall.objects.bulk_create(
+        ApiCall(endpoint="CUSTOMERS_BULK", state="SUCCEEDED", record_count=5, started_at=old, request_body="{}" * 500)
+        for _ in range(count)
+    )
+    RecordResult.objects.bulk_create(
+        (
+            RecordResult(call_id=pk, position=position, identifier="x", version=1, outcome="ACCEPTED")
+            for pk in ApiCall.objects.values_list("pk", flat=True)
+            for position in range(5)
+        ),
+        batch_size=2000,
+    )
+    waits = []
+    with ThreadPoolExecutor(1) as worker:
+        pruning = worker.submit(prune_in_thread)
+        while not pruning.done():
+            began = time.monotonic()
+            with transaction.atomic():
+                make_result(call=make_call())
+                make_customer()
+            waits.append(time.monotonic() - began)
+        pruning.result()
+    assert len(calls) == count
+    assert ApiCall.objects.filter(started_at=old).count() == 0
+    assert len(waits) == ApiCall.objects.count() > 20
+    assert max(waits) < 1, "A slice is over after a part of a second."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from io import BytesIO, StringIO
 from typing import Any
@@ -15,13 +15,14 @@ from django.db import IntegrityError
 from django.utils import timezone
 
 from blueshift_sync import services, tasks
-from blueshift_sync.delivery import bulk, gathering, imports
+from blueshift_sync.delivery import bulk, gathering, imports, uploads
 from blueshift_sync.delivery.sweep import sweep
 from blueshift_sync.exceptions import BlueshiftSyncError, UnusableFile
 from blueshift_sync.models import (
     Customer,
     CustomerList,
     ListImport,
+    ListImportChunk,
     ListImportMatch,
     ListImportPart,
     ListMembership,
@@ -131,6 +132,27 @@ def test_who_is_as_wanted_is_left_alone_and_who_failed_is_not() -> None:
     assert set(news.memberships.filter(version=3).values_list("customer_id", flat=True)) == {on_it.pk, waiting.pk}
 
 
+def test_who_is_excluded_is_counted_apart() -> None:
+    """A customer, a membership; but not who is on the list already. An excluded customer is taken off all the same."""
+    news = make_list()
+    customer, on_it, waiting = (make_customer(state="EXCLUDED", error_code="excluded") for _ in range(3))
+    make_membership(customer_list=news, customer=on_it, **IN_STEP)
+    make_membership(customer_list=news, customer=waiting, due_at=None, error_code="customer_excluded")
+    membership = make_membership(customer_list=news, state="EXCLUDED", error_code="excluded_by_operator", due_at=None)
+    addresses = [each.email for each in (customer, on_it, waiting, membership.customer, make_customer())]
+    row = prepare(news, *addresses)
+    assert (row.customers, row.in_step, row.excluded, row.to_change) == (5, 1, 3, 1)
+    row = prepare(news, *addresses, is_member=False)
+    assert (row.customers, row.in_step, row.excluded, row.to_change) == (5, 0, 1, 4)
+
+
+def test_who_is_excluded_is_said_to_be_a_member_and_follows_once_included() -> None:
+    news, customer = make_list(), make_customer(state="EXCLUDED", error_code="excluded", due_at=None)
+    other = make_customer(**IN_STEP)
+    run = services.start_import(prepare(news, customer.email, other.email))
+    assert (run.total, news.memberships.get(customer=customer).is_member) == (2, True)
+
+
 def test_whoever_is_deleted_meanwhile_is_passed_over() -> None:
     news = make_list()
     ada, bob = make_customer(email="ada@x.com"), make_customer(email="bob@x.com")
@@ -144,11 +166,11 @@ def test_somebody_may_say_the_opposite_at_the_same_moment(monkeypatch: pytest.Mo
     """The membership isn't known when it is looked for, and there when it is inserted."""
     news, ada = make_list(), make_customer(email="ada@x.com")
 
-    def insert_after_somebody_else(rows: Sequence[Any]) -> None:
+    def insert_after_somebody_else(*_args: Any) -> None:
         make_membership(customer_list=news, customer=ada, is_member=False, **IN_STEP)
         raise IntegrityError
 
-    monkeypatch.setattr(bulk, "insert_each", insert_after_somebody_else)
+    monkeypatch.setattr(bulk, "insert_copies", insert_after_somebody_else)
     run = services.start_import(prepare(news, "ada@x.com"))
     membership = news.memberships.get()
     assert (run.total, membership.is_member, membership.state, membership.run) == (1, True, "PENDING", run)
@@ -203,12 +225,111 @@ def test_nothing_personal_is_in_jobs_or_logs(
     assert "example.com" not in str(run.scope)
 
 
+# Large files, which no request reads
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch, small_parts: None) -> None:
+    """What is over 200 bytes is large, and kept in pieces of about 100."""
+    monkeypatch.setattr(uploads, "SMALL", 200)
+    monkeypatch.setattr(uploads, "CHUNK", 100)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_large_file_is_kept_by_the_request_and_read_by_a_job(large: None) -> None:
+    news, addresses = make_list(), people(35)
+    row = prepare(news, "name,email", *(f'"Zo\n{each}",{each}' for each in addresses), "x,nobody@x.com")
+    assert (row.state, row.lines, row.identifier_key) == ("UPLOADING", 0, "email")
+    assert ListImportChunk.objects.count() > 5
+    assert queued("match_import") == [{"import_id": row.pk}]
+    tasks.match_import(import_id=row.pk)
+    row.refresh_from_db()
+    assert (row.state, row.lines, row.customers, row.parts_read) == ("READY", 36, 35, 4)
+    assert problems(row) == [(72, "nobody@x.com", "unknown")]
+    assert not ListImportChunk.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"name,phone\n" + b"Ada,1\n" * 100, "Line 1 names no column"),
+        (b"a@b\n" * 100 + b"\0\n", "Line 101 has a NUL byte"),
+        ("a@b\n".encode("utf-16") * 100, "UTF-16"),
+        (StringIO("a@b\n" * 100), 'with the mode "rb"'),
+    ],
+)
+def test_what_is_no_such_file_is_told_at_once_however_large(large: None, content: Any, sentence: str) -> None:
+    file: Any = content if isinstance(content, StringIO) else BytesIO(content)
+    with pytest.raises(UnusableFile, match=sentence):
+        services.prepare_import(make_list(), file)
+    assert not ListImport.objects.exists()
+    assert not ListImportChunk.objects.exists()
+
+
+@pytest.mark.parametrize("stops_after", [0, 1, 3])
+def test_who_reads_it_after_a_job_was_stopped_begins_anew(large: None, stops_after: int) -> None:
+    row = prepare(make_list(), *people(65))
+    looks = iter(range(1000))
+    services.go_on_matching(row.pk, lambda: next(looks) >= stops_after)
+    row.refresh_from_db()
+    assert (row.state, ListImportChunk.objects.exists()) == ("UPLOADING", True)
+    services.go_on_matching(row.pk, lambda: False)
+    row.refresh_from_db()
+    assert (row.state, row.lines, row.customers, row.repeated) == ("READY", 65, 65, 0)
+
+
+def test_of_two_who_read_it_the_first_one_stops(large: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sweep takes a job for lost that only was slow."""
+    row = prepare(make_list(), *people(65))
+    write_parts, others = imports._write_parts, iter([True])
+
+    def another_begins_meanwhile(*args: Any) -> None:
+        write_parts(*args)
+        if next(others, False):
+            uploads.read_kept_file(row.pk)
+
+    monkeypatch.setattr(imports, "_write_parts", another_begins_meanwhile)
+    services.go_on_matching(row.pk, lambda: False)
+    row.refresh_from_db()
+    assert (row.state, row.lines, row.customers, row.repeated, row.parts_read) == ("READY", 65, 65, 0, 7)
+
+
+def test_the_sweep_has_a_kept_file_read_whose_job_was_lost(large: None) -> None:
+    row = prepare(make_list(), *people(35))
+    sweep()
+    assert queued("match_import") == []
+    ListImport.objects.update(heartbeat_at=timezone.now() - timedelta(hours=1))
+    sweep()
+    sweep()
+    assert queued("match_import") == [{"import_id": row.pk}]
+
+
+def test_a_kept_file_can_be_thrown_away(large: None) -> None:
+    row = prepare(make_list(), *people(35))
+    services.cancel_import(row)
+    assert not ListImportChunk.objects.exists()
+    services.go_on_matching(row.pk, lambda: False)
+    row.refresh_from_db()
+    assert (row.state, row.lines) == ("CANCELLED", 0)
+
+
+def test_who_is_erased_is_in_no_kept_file_either(large: None) -> None:
+    addresses = people(35)
+    row = prepare(make_list(), *addresses)
+    ada = Customer.objects.get(email=addresses[7])
+    assert services.erase_person(ada).lines == 1
+    assert not ListImportChunk.objects.exists()
+    assert addresses[7] not in str(list(ListImportPart.objects.values_list("lines", "problems")))
+    row.refresh_from_db()
+    assert (row.state, row.lines) == ("MATCHING", 35)
+
+
 # Errors
 
 
 def test_of_a_file_that_cannot_be_read_nothing_is_kept(small_parts: None) -> None:
     with pytest.raises(UnusableFile, match="Line 45"):
-        services.prepare_import(make_list(), BytesIO(b"a@b\n" * 44 + b"\xff\n"))
+        services.prepare_import(make_list(), BytesIO(b"a@b\n" * 44 + b"\0\n"))
     assert not ListImport.objects.exists()
     assert not ListImportPart.objects.exists()
 
@@ -239,7 +360,7 @@ def delete_list() -> None:
 def test_what_is_thrown_away_while_it_is_read_stays_so(happens: Callable[[], object], small_parts: None) -> None:
     content = "\n".join(people(200)).encode()
     with pytest.raises(UnusableFile, match="thrown away while it was being read"):
-        services.prepare_import(make_list(), ReadWhile(content, happens))
+        services.import_members(make_list(), ReadWhile(content, happens))
     assert not ListImport.objects.exists()
     assert not ListImportPart.objects.exists()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import django_rq
 import pytest
+from django.db.models import Q
 from django.utils import timezone
 
 from blueshift_sync import services
@@ -14,7 +15,7 @@ from blueshift_sync.delivery import lists
 from blueshift_sync.delivery.drain import drain
 from blueshift_sync.delivery.sweep import sweep
 from blueshift_sync.exceptions import BlueshiftSyncError
-from blueshift_sync.models import ApiCall, Customer, CustomerList, ListMembership
+from blueshift_sync.models import ApiCall, Customer, CustomerList, ListMembership, SyncRun
 from tests.factories import make_customer, make_list, make_membership
 
 pytestmark = pytest.mark.django_db
@@ -383,11 +384,18 @@ def test_reading_notes_how_many_members_there_should_be_and_are_known(unthrottle
     member_of(news, email="")
     make_membership(customer_list=news, state="EXCLUDED", due_at=None)
     make_membership(customer_list=news, state="SYNCED", due_at=None, is_member=False, synced_is_member=False)
+    make_membership(customer_list=news, customer=make_customer(**WITHDRAWN))
+    also_here = make_customer(**WITHDRAWN)
+    make_membership(customer_list=news, customer=also_here, state="EXCLUDED", due_at=None)
     drain()
     services.read_list(news)
     drain()
     news.refresh_from_db()
     assert (news.user_count, news.wanted_count, news.known_count) == (1, 2, 1)
+
+
+#: A customer who isn't sent.
+WITHDRAWN: dict[str, Any] = {"state": "EXCLUDED", "error_code": "excluded", "due_at": None}
 
 
 def test_trouble_while_reading_is_tried_again_with_more_and_more_patience(unthrottled: Any, settings: Any) -> None:
@@ -421,3 +429,95 @@ def test_a_list_is_sent_again_as_a_whole(unthrottled: Any, ada: Any) -> None:
     run.refresh_from_db()
     assert (run.state, run.accepted) == ("SUCCEEDED", 2)
     assert set(run.calls.values_list("endpoint", flat=True)) == {"LIST_ADD", "LIST_REMOVE"}
+
+
+# A number that was mistyped
+
+
+def test_a_mistyped_number_is_mended_and_everybody_goes_to_the_right_list(unthrottled: Any, ada: Any) -> None:
+    unthrottled.create_list(35869, name="News", source="customer_id")
+    mistyped = services.take_on_list(35870, identifier_key="customer_id")
+    services.add_to_list(mistyped, [ada])
+    drain()
+    mistyped.refresh_from_db()
+    assert mistyped.has_stopped
+    run = services.renumber_list(mistyped, 35869)
+    assert (run.total, mistyped.status, mistyped.has_stopped) == (1, "ACTIVE", False)
+    drain()
+    mistyped.refresh_from_db()
+    assert (mistyped.name, mistyped.is_ready, unthrottled.members(35869)) == ("News", True, ["ada"])
+
+
+def test_of_a_list_that_was_deleted_after_years_everything_counts_as_unsent(unthrottled: Any) -> None:
+    """Also who was taken off the old one, and who is excluded: nobody knows of the new one whether they are on it."""
+    unthrottled.create_list(7, source="email")
+    unthrottled.create_list(8, source="customer_id", name="The new one")
+    in_step_in(unthrottled, "a@example.com", "b@example.com", "c@example.com")
+    Customer.objects.update(customer_id=None)
+    for number, customer in enumerate(Customer.objects.all()):
+        customer.customer_id = f"c{number}"
+        services.save_edited(customer)
+    old, (a, b, c) = services.take_on_list(7), Customer.objects.order_by("pk")
+    services.add_to_list(old, [a, b, c])
+    drain()
+    services.remove_from_list(old, [b])
+    drain()
+    services.exclude(services.Selection(ListMembership, Q(customer=c.pk)))
+    unthrottled.create_list(7, status="deleted")
+    services.read_list(old)
+    drain()
+    old.refresh_from_db()
+    assert (old.status, old.identifier_key) == ("DELETED", "email")
+    run = services.renumber_list(old, 8)
+    drain()
+    old.refresh_from_db()
+    assert (old.identifier_key, old.name, old.known_count) == ("customer_id", "The new one", 0)
+    assert unthrottled.members(8) == ["c0"]
+    assert run.total == 2
+    calls = ApiCall.objects.filter(customer_list=old, url__contains="/8")
+    assert {call.endpoint for call in calls} == {"LIST_READ", "LIST_ADD", "LIST_REMOVE"}
+    row = old.memberships.get(customer=c)
+    assert (row.state, row.synced_is_member, row.synced_identifier, row.synced_version) == ("EXCLUDED", None, "", 0)
+
+
+def test_a_list_with_members_in_blueshift_keeps_its_number(unthrottled: Any, ada: Any) -> None:
+    unthrottled.create_list(7)
+    news = services.take_on_list(7)
+    services.add_to_list(news, [ada])
+    assert services.may_be_renumbered(news)
+    drain()
+    news.refresh_from_db()
+    assert not services.may_be_renumbered(news)
+    with pytest.raises(BlueshiftSyncError, match="Take on the list 8, and add the members to it"):
+        services.renumber_list(news, 8)
+    news.refresh_from_db()
+    assert news.list_id == 7
+
+
+@pytest.mark.parametrize(("number", "sentence"), [(8, "is there already"), (0, "can't be the number of a list")])
+def test_what_cannot_be_the_right_number_is_refused(number: int, sentence: str) -> None:
+    services.take_on_list(8)
+    mistyped = services.take_on_list(7)
+    with pytest.raises(BlueshiftSyncError, match=sentence):
+        services.renumber_list(mistyped, number)
+    assert set(CustomerList.objects.values_list("list_id", flat=True)) == {7, 8}
+    assert not SyncRun.objects.exists()
+
+
+def test_an_answer_about_the_old_number_says_nothing_of_the_new_one(
+    unthrottled: Any, ada: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unthrottled.create_list(8, name="The right one")
+    mistyped = services.take_on_list(7)
+    services.add_to_list(mistyped, [ada])
+    settles, mended = lists.settle_list, []
+
+    def mended_meanwhile(finished: Any) -> None:
+        if not mended:
+            mended.append(services.renumber_list(mistyped, 8))
+        settles(finished)
+
+    monkeypatch.setattr("blueshift_sync.delivery.settle.settle_list", mended_meanwhile)
+    drain()
+    mistyped.refresh_from_db()
+    assert (mistyped.name, mistyped.status, unthrottled.members(8)) == ("The right one", "ACTIVE", ["ada@example.com"])

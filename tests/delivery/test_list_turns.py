@@ -82,7 +82,7 @@ def test_the_next_worker_begins_with_the_list_that_waits_for_longest(fill: Fill)
     now = timezone.now()
     fill(5, due_at=now - timedelta(minutes=1))
     longest = fill(5, due_at=now - timedelta(hours=1))
-    assert ListTurns().next() == longest.pk
+    assert ListTurns().next() == (longest.pk, 1)
 
 
 def test_additions_and_removals_of_a_list_go_side_by_side(fill: Fill) -> None:

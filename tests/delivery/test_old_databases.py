@@ -82,11 +82,11 @@ def test_who_claims_while_another_does_gets_none_of_the_same(
     original = kind.module.take
     inside, go_on = threading.Event(), threading.Event()
 
-    def take(*arguments: Any) -> list[Claim]:
+    def take(*arguments: Any, **columns: Any) -> list[Claim]:
         if not inside.is_set():
             inside.set()
             assert go_on.wait(PATIENCE)
-        return list(original(*arguments))
+        return list(original(*arguments, **columns))
 
     monkeypatch.setattr(kind.module, "take", take)
     with ThreadPoolExecutor(2) as workers:

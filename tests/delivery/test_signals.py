@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.dispatch import Signal
 from django.utils import timezone
 
 from blueshift_sync import services, signals
@@ -59,15 +60,40 @@ def test_a_stop_and_its_end_are_told_of_once(unthrottled: Any, heard: Heard) -> 
     assert [name for name, _, _ in heard if name.startswith("sending")] == ["sending_stopped", "sending_resumed"]
 
 
-def test_a_receiver_that_raises_stops_nothing(unthrottled: Any) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_a_receiver_that_raises_stops_nothing(unthrottled: Any, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Each of them is sent in what follows, and each that is told fails at it."""
+    asked = []
+
     def raise_error(**arguments: Any) -> None:
+        asked.append(arguments)
         raise ValueError
 
-    signals.call_finished.connect(raise_error)
+    signal = getattr(signals, name)
+    signal.connect(raise_error)
     try:
-        customer = make_customer()
+        good, bad = make_customer(), make_customer(firstname="x" * 65)
+        run = services.push([good, bad])
+        unthrottled.fail("status", status=401, next=1)
+        drain()
+        SendingStop.objects.update(probe_at=timezone.now() - timedelta(seconds=1))
         drain()
     finally:
-        signals.call_finished.disconnect(raise_error)
-    customer.refresh_from_db()
-    assert customer.state == "SYNCED"
+        signal.disconnect(raise_error)
+    assert asked
+    for record in (good, bad, run):
+        record.refresh_from_db()
+    assert (good.state, bad.state, run.state) == ("SYNCED", "FAILED", "PARTIAL")
+    assert not SendingStop.objects.exists()
+    assert "example.com" not in caplog.text
+
+
+def test_each_signal_of_the_contract_is_there() -> None:
+    assert {name for name, value in vars(signals).items() if isinstance(value, Signal)} == set(NAMES)
+
+
+def test_arguments_are_numbers_and_states(unthrottled: Any, heard: Heard) -> None:
+    services.push([make_customer(), make_customer(firstname="x" * 65)])
+    drain()
+    assert all(isinstance(value, int | str) for _, _, arguments in heard for value in arguments.values())
+    assert "example.com" not in str([arguments for _, _, arguments in heard])

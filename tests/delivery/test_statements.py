@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db.models import F
+from django.db.models import Case, F, Value, When
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from blueshift_sync.delivery.audit import RESULT_COLUMNS
-from blueshift_sync.delivery.statements import ByKey, find_rows, insert_each, insert_rows, update_each, update_rows
-from blueshift_sync.models import ApiCall, Customer, RecordResult
-from tests.factories import make_call, make_customer, make_run
+from blueshift_sync.delivery.statements import (
+    FEW_VALUES,
+    UPDATED_AT_A_TIME,
+    ByKey,
+    find_rows,
+    insert_copies,
+    insert_each,
+    insert_rows,
+    update_each,
+    update_rows,
+)
+from blueshift_sync.models import ApiCall, Customer, ListMembership, RecordResult
+from tests.factories import make_call, make_customer, make_list, make_run
 
 pytestmark = pytest.mark.django_db
 
@@ -89,6 +100,47 @@ def test_rows_get_their_own_values_and_those_of_their_columns() -> None:
     assert mary.state == "PENDING"
 
 
+@pytest.mark.parametrize("count", [FEW_VALUES, FEW_VALUES + 1, 3 * UPDATED_AT_A_TIME + 1])
+def test_each_of_many_rows_gets_its_own_values(count: int) -> None:
+    """Whatever their types, by however many statements; in among others that are the same for all."""
+    run, now = make_run(), timezone.now()
+    insert_each([Customer(email=f"{number}@example.com") for number in range(count)])
+    rows = list(Customer.objects.order_by("pk"))
+    for number, row in enumerate(rows):
+        row.firstname = None if number == 3 else f"it's \\ 100 % {number}"
+        row.attributes = {} if number == 4 else {"n": [number, "it's"]}
+        row.claim_token = uuid.uuid4() if number % 2 else None
+        row.claim_expires_at = row.failed_at = now + timedelta(seconds=number)
+        row.version = number + 1
+        row.run_id = run.pk if number < 5 else None
+        row.email = f"Mail{number}@example.com"
+    names = ["firstname", "attributes", "claim_token", "claim_expires_at", "failed_at", "version", "run_id", "email"]
+    tokens = {row.pk: row.claim_token for row in rows}
+    values = {name: ByKey.of({row.pk: getattr(row, name) for row in rows}) for name in names}
+    for row in rows:
+        row.state, row.claimed_version = ("SENDING" if tokens[row.pk] else "PENDING"), (1 if tokens[row.pk] else None)
+    values |= {
+        "state": ByKey.of({row.pk: row.state for row in rows}),
+        "error_message": "it's the same",
+        "attempts": F("attempts") + 2,
+        "claimed_version": ByKey.of({row.pk: row.claimed_version for row in rows}),
+        "error_code": Case(When(version__gt=0, then=Value("some")), default=Value("")),
+    }
+    pks = [row.pk for row in rows[:-1]]
+    assert update_rows(Customer, pks, values, attempts=0, error_code="") == count - 1
+    written = list(Customer.objects.order_by("pk"))
+    for row, found in zip(rows[:-1], written[:-1], strict=True):
+        assert [getattr(found, name) for name in names] == [getattr(row, name) for name in names]
+        assert (found.state, found.error_message, found.attempts, found.error_code) == (
+            row.state,
+            "it's the same",
+            2,
+            "some",
+        )
+    assert (written[-1].attempts, written[-1].state) == (0, "PENDING")
+    assert update_rows(Customer, pks, values, attempts=0) == 0
+
+
 def test_values_that_are_no_words_can_differ_as_well() -> None:
     calls = [make_call() for _ in range(3)]
     headers = {call.pk: {"x-request-id": f"'{call.pk}'"} for call in calls}
@@ -140,6 +192,19 @@ def test_instances_are_inserted_and_updated_as_they_are(texts: list[str]) -> Non
 def _values(row: Customer) -> dict[str, Any]:
     names = [field.attname for field in Customer._meta.concrete_fields if field.name not in {"id", "email_key"}]
     return {name: getattr(row, name) for name in names}
+
+
+@pytest.mark.parametrize("text", ["plain", "it's 100 %\\"])
+def test_copies_differ_in_one_column_only(text: str) -> None:
+    run, lists = make_run(), make_list()
+    customers = [make_customer().pk for _ in range(3)]
+    template = ListMembership(customer_list=lists, run=run, error_message=text, synced_identifier=text, due_at=None)
+    insert_copies(template, "customer_id", customers)
+    rows = list(ListMembership.objects.order_by("pk"))
+    names = [field.attname for field in ListMembership._meta.concrete_fields if field.name not in {"id", "customer"}]
+    assert [row.customer_id for row in rows] == customers
+    for row in rows:
+        assert [getattr(row, name) for name in names] == [getattr(template, name) for name in names]
 
 
 def test_more_instances_than_fit_into_one_statement() -> None:

@@ -58,9 +58,12 @@ def links(path: str) -> list[str]:
 
 
 def anchors(path: Path) -> set[str]:
-    """What a link to this page may have after the #, as GitHub makes it of the headings."""
-    headings = re.findall(r"^#+ (.*)$", _FENCED.sub("", path.read_text(encoding="utf-8")), re.M)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    """What a link to this page may have after the #: as GitHub makes it of the headings, and what is written as one."""
+    text = _FENCED.sub("", path.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#+ (.*)$", text, re.M)
+    return {*re.findall(r'<a id="([\w-]+)">', text)} | {
+        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings
+    }
 
 
 def table(path: str, heading: str) -> dict[str, list[str]]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import posixpath
 import re
 
 import pytest
 from django.core.management import get_commands
+from django.db.models import TextChoices
 from django.dispatch import Signal
 
 import blueshift_sync
@@ -15,13 +17,17 @@ from benchmarks import kept
 from blueshift_sync import services, signals
 from blueshift_sync.api.filters import RECORD_FILTERS
 from blueshift_sync.api.urls import router
+from blueshift_sync.client import limits
+from blueshift_sync.client.limits import LIST_MEMBERS_PER_CALL
 from blueshift_sync.conf import AppSettings
+from blueshift_sync.delivery.status import CHOSEN
 from blueshift_sync.delivery.status_totals import THRESHOLDS
-from blueshift_sync.models import SyncState
+from blueshift_sync.models import ApiCall, RecordResult, SyncRun, SyncState
 from blueshift_sync.sources import CustomerSource, MembershipSource
 from tests.docs.pages import PAGES, ROOT, anchors, inline_code, links, prose, read, table
 
 EVERY_RECORD = {*RECORD_FILTERS, "source_type"}
+NO_GUIDES = {"README.md", "docs/README.md", "CHANGELOG.md"}
 EVERY_PAGE = pytest.mark.parametrize("path", [str(page.relative_to(ROOT)) for page in PAGES])
 
 
@@ -42,9 +48,28 @@ def test_the_table_of_the_benchmarks_has_the_figures_that_are_kept() -> None:
 
 
 def test_every_page_is_in_the_index_and_in_the_readme() -> None:
-    pages = {page.name for page in ROOT.glob("docs/*.md")} - {"README.md"}
-    assert set(links("docs/README.md")) == pages
-    assert {link.removeprefix("docs/") for link in links("README.md")} >= pages
+    pages = {f"docs/{page.name}" for page in ROOT.glob("docs/*.md")} - {"docs/README.md"}
+    around = {"SECURITY.md", "CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/README.md"}
+    indexed = links("docs/README.md")
+    assert sorted(posixpath.normpath(f"docs/{link}") for link in indexed) == sorted(pages | around)
+    assert set(links("README.md")) >= pages | around
+
+
+@pytest.mark.parametrize(
+    "path", [str(page.relative_to(ROOT)) for page in PAGES if page.name not in {"README.md", "CHANGELOG.md"}]
+)
+def test_a_page_begins_with_what_the_reader_gets_of_it(path: str) -> None:
+    title, blank, first, *_ = read(path).splitlines()
+    assert title.startswith("# ")
+    assert blank == ""
+    assert re.match(r"[A-Z]", first), f"{path} begins with {first!r}"
+
+
+def test_make_help_names_every_target() -> None:
+    makefile = read("Makefile")
+    (phony,) = re.findall(r"^\.PHONY: (.+)$", makefile, re.M)
+    named = re.findall(r'@echo "make (\w+) ', makefile)
+    assert {"help", *named} == {*phony.split()} == {*re.findall(r"^(\w+):", makefile, re.M)}
 
 
 @EVERY_PAGE
@@ -91,6 +116,31 @@ def test_every_state_is_in_the_table_with_its_name() -> None:
     assert {name: row[1] for name, row in rows.items()} == dict(SyncState.State.choices)
 
 
+@pytest.mark.parametrize(
+    ("heading", "choices"),
+    [
+        ("run | in the admin | meaning", SyncRun.State),
+        ("trigger | in the admin", SyncRun.Trigger),
+        ("call | in the admin | meaning", ApiCall.State),
+        ("outcome | in the admin | meaning", RecordResult.Outcome),
+    ],
+)
+def test_every_state_of_the_audit_is_in_its_table(heading: str, choices: type[TextChoices]) -> None:
+    rows = table("docs/codes.md", heading)
+    assert {name: row[1] for name, row in rows.items()} == dict(choices.choices)
+
+
+def test_what_is_said_of_blueshifts_limits_is_what_the_client_keeps_to() -> None:
+    page = read("docs/blueshift-api.md")
+    sync, asynchronous = LIST_MEMBERS_PER_CALL["sync"], LIST_MEMBERS_PER_CALL["async"]
+    assert f"at most {limits.CUSTOMERS_PER_CALL} customers in one call" in page
+    assert f"some {limits.CALLS_PER_SECOND} calls a second" in page
+    assert f"at most {sync} members in a synchronous list call, {asynchronous} in an asynchronous one" in page
+    assert f"an e-mail address has at most {limits.EMAIL_LENGTH} characters" in page
+    assert " and ".join(f"`{region}`" for region in limits.REGIONS) in page
+    assert " or ".join(f"`{prefix}`" for prefix in limits.RESERVED_PREFIXES) in page
+
+
 def test_every_endpoint_is_in_the_table_with_its_filters() -> None:
     rows = table("docs/api.md", "path | rows | filters")
     assert rows.keys() == {f"{prefix}/" for prefix, _view, _name in router.registry}
@@ -105,7 +155,7 @@ def test_every_action_is_in_the_table() -> None:
     named = {
         re.sub(r"\d+", "1", path)
         for row in table("docs/api.md", "POST to | does | takes")
-        for path in re.findall(r"[a-z]+/(?:1/)?[a-z]+/", row)
+        for path in re.findall(r"[a-z]+/(?:1/)?[a-z-]+/", row)
     }
     actions = {
         f"{prefix}/{'1/' if action.detail else ''}{action.url_path}/"
@@ -125,8 +175,16 @@ def test_the_filters_of_every_record_are_named() -> None:
     assert set(re.findall(r"`(\w+)`", sentence)) == EVERY_RECORD
 
 
+def test_every_code_of_the_status_is_in_the_table() -> None:
+    told = "".join(read(f"blueshift_sync/delivery/{name}.py") for name in ("status", "standstill"))
+    codes = set(re.findall(r'(?:Problem|Standstill)\("(\w+)"', told))
+    rows = table("docs/how-it-works.md", "code | what is wrong")
+    assert {code for row in rows.values() for code in re.findall(r"`(\w+)`", row[0])} == codes - {CHOSEN}
+    assert f"(`{CHOSEN}`)" in read("docs/how-it-works.md")
+
+
 def test_every_command_is_in_the_table() -> None:
-    rows = table("docs/how-it-works.md", "command | does | ends with 1 when")
+    rows = table("docs/commands.md", "command | does | ends with 1 when")
     commands = {path.stem for path in ROOT.glob("blueshift_sync/management/commands/blueshift_*.py")}
     assert {match for row in rows for match in re.findall(r"^`?(blueshift_\w+)", row)} == commands
 
@@ -139,3 +197,18 @@ def test_every_python_call_is_in_the_table() -> None:
 def test_every_signal_is_in_the_table() -> None:
     rows = table("docs/api.md", "signal | sent when | arguments")
     assert rows.keys() == {name for name, value in vars(signals).items() if isinstance(value, Signal)}
+
+
+def test_each_threat_has_tests_that_are_there() -> None:
+    rows = table("SECURITY.md", "threat | what is done | what is left to you | shown by")
+    assert len(rows) >= 14
+    for threat, row in rows.items():
+        named = re.findall(r"`(tests/[\w/.]+)`", row[3])
+        assert named, threat
+        assert [path for path in named if not (ROOT / path).is_file()] == []
+
+
+def test_the_tests_that_pages_name_are_there() -> None:
+    for path in PAGES:
+        for named in re.findall(r"`(tests/[\w/.]+)`", path.read_text()):
+            assert (ROOT / named).exists(), f"{path.name} names {named}."

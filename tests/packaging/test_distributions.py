@@ -25,8 +25,11 @@ NEEDED = {
 @pytest.fixture(scope="module")
 def distributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of an sdist and of the wheel that is built from it."""
-    directory = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(directory), str(ROOT)]
+    return build(tmp_path_factory.mktemp("dist"))
+
+
+def build(directory: Path, *options: str) -> Path:
+    command = [sys.executable, "-m", "build", *options, "--no-isolation", "--outdir", str(directory), str(ROOT)]
     built = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert built.returncode == 0, built.stdout + built.stderr
     return directory
@@ -44,6 +47,13 @@ def test_the_wheel_is_the_package_and_its_metadata(distributions: Path) -> None:
         assert set(archive.namelist()) - metadata == package_files()
         assert package_files() >= NEEDED
         assert {name.split("/", 1)[1] for name in metadata} >= {"METADATA", "entry_points.txt", "licenses/LICENSE"}
+
+
+def test_the_sdist_gives_the_very_wheel_that_the_repository_gives(distributions: Path, tmp_path: Path) -> None:
+    (of_sdist,) = distributions.glob("*.whl")
+    (of_repository,) = build(tmp_path, "--wheel").glob("*.whl")
+    assert of_repository.name == of_sdist.name
+    assert of_repository.read_bytes() == of_sdist.read_bytes()
 
 
 def test_the_sdist_has_no_tests_and_no_demo(distributions: Path) -> None:

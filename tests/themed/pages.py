@@ -26,6 +26,7 @@ def url(model: type[Model], view: str, *args: Any) -> str:
     return reverse(f"admin:site_{model._meta.model_name}_{view}", args=args)
 
 
+@pytest.mark.django_db(databases="__all__")
 def test_the_checks_find_nothing() -> None:
     call_command("check", fail_level="WARNING", stdout=StringIO())
 

@@ -10,10 +10,12 @@ from django.contrib.auth import get_user_model
 from django.utils import timezone
 
 from blueshift_sync import services
-from blueshift_sync.delivery.drain import drain
+from blueshift_sync.delivery.drain import drain, never
+from blueshift_sync.delivery.gathering import gather_in_job
 from blueshift_sync.delivery.removals import claim_removals
 from blueshift_sync.delivery.sweep import sweep
 from blueshift_sync.models import ApiCall, CustomerRemoval, SyncRun
+from blueshift_sync.services.runs import ACTIONS
 from tests.factories import (
     make_customer,
     make_removal,
@@ -153,8 +155,9 @@ def test_what_is_cancelled_is_never_sent(unthrottled: Any, few: None) -> None:
     operator = get_user_model().objects.create_user("operator")
     many = make_many(4)
     drain()
-    assert services.cancel_removals(CustomerRemoval.objects.all(), requested_by=operator) == 4
-    assert services.cancel_removals(CustomerRemoval.objects.all()) == 0
+    run = services.cancel_removals(CustomerRemoval.objects.all(), requested_by=operator)
+    assert (run.state, run.total, run.scope["changed"]) == ("SUCCEEDED", 0, 4)
+    assert services.cancel_removals(CustomerRemoval.objects.all()).scope["changed"] == 0
     drain()
     assert fate(many[0]) == ("EXCLUDED", "cancelled")
     assert (many[0].decided_by, many[0].waiting_since) == (operator, None)
@@ -167,7 +170,7 @@ def test_what_is_cancelled_is_never_sent(unthrottled: Any, few: None) -> None:
 def test_one_that_is_on_its_way_cant_be_cancelled(run_for_changes: RunForChanges) -> None:
     removal = make_removal()
     claim_removals(run_for_changes, 1)
-    assert services.cancel_removals([removal]) == 0
+    assert services.cancel_removals([removal]).scope["changed"] == 0
     assert fate(removal)[0] == "SENDING"
 
 
@@ -177,3 +180,36 @@ def test_a_run_whose_last_removal_is_cancelled_ends() -> None:
     services.cancel_removals(CustomerRemoval.objects.all())
     run.refresh_from_db()
     assert run.state == "SUCCEEDED"
+
+
+def test_very_many_are_decided_about_by_slices_and_a_job_goes_on(
+    monkeypatch: pytest.MonkeyPatch, django_assert_max_num_queries: Any
+) -> None:
+    """The request does what it can; so many more rows take no more queries than slices."""
+    monkeypatch.setattr("blueshift_sync.delivery.gathering.REQUEST_SECONDS", 0)
+    CustomerRemoval.objects.bulk_create(
+        CustomerRemoval(
+            kind="DELETE",
+            identifier_key="customer_id",
+            identifier=f"c{number}",
+            due_at=None,
+            error_code="approval_needed",
+        )
+        for number in range(2500)
+    )
+    everything = services.Selection(CustomerRemoval)
+    with django_assert_max_num_queries(40):
+        run = services.approve_removals(everything)
+    assert (run.total, run.closed_at) == (1000, None)
+
+    with django_assert_max_num_queries(60):
+        gather_in_job(run.pk, ACTIONS, never)
+    run.refresh_from_db()
+    assert (run.total, run.closed_at is None) == (2500, False)
+    cancelled = services.cancel_removals(everything)
+    gather_in_job(cancelled.pk, ACTIONS, never)
+    cancelled.refresh_from_db()
+    run.refresh_from_db()
+    assert (cancelled.state, cancelled.scope["changed"]) == ("SUCCEEDED", 2500)
+    assert run.state == "SUCCEEDED"
+    assert set(CustomerRemoval.objects.values_list("state", "error_code")) == {("EXCLUDED", "cancelled")}

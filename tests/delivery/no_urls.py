@@ -1,0 +1,3 @@
+"""A site without an admin."""
+
+urlpatterns: list[object] = []
