@@ -23,6 +23,7 @@ from django.utils import timezone
 from ..conf import app_settings
 from ..models import ApiCall, RecordResult, SyncState
 from ..models.causes import cause_of
+from ..models.state import failure
 from ..signals import records_failed
 from .audit import RESULT_COLUMNS, links_of
 from .claim import RELEASED, next_state
@@ -103,19 +104,12 @@ def _bring_back(rows: QuerySet[Any], records: Sequence[Any], moments: Iterator[d
 
 
 def _give_up(rows: QuerySet[Any], record: Any) -> int:
-    failed = rows.update(
-        state=SyncState.State.FAILED,
-        error_code=WORKER_DIED,
-        error_message=(
-            f"The worker ended while it was sending this record alone, at attempt {record.attempts + 1}, the last one. "
-            "Its log may say why: too little memory for a very large record, for one. A push tries again."
-        ),
-        error_cause=cause_of(WORKER_DIED, ""),
-        attempts=F("attempts") + 1,
-        due_at=None,
-        waiting_since=None,
-        **RELEASED,
+    said = (
+        f"The worker ended while it was sending this record alone, at attempt {record.attempts + 1}, the last one. "
+        "Its log may say why: too little memory for a very large record, for one. A push tries again."
     )
+    why = {**failure(WORKER_DIED, said, timezone.now()), "error_cause": cause_of(WORKER_DIED, "")}
+    failed = rows.update(**why, attempts=F("attempts") + 1, **RELEASED)
     if record.run_id is not None:
         note_outcomes(record.run_id, accepted=0, rejected=failed)
     return int(failed)
