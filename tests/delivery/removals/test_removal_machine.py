@@ -132,10 +132,11 @@ class RemovalMachine(DeliveryMachine):
         if lists_first:
             self.take_off_the_lists()
         self.time_passes()
-        for claim in claim_removals(self.run_for_changes, 3):
-            [removal] = claim.records
+        claims = claim_removals(self.run_for_changes, 3)
+        for removal in [removal for claim in claims for removal in claim.records]:
             assert removal.customer_id in self.gone, "A customer is removed who came back."
             assert removal.decided_at is not None or self.undecided() <= MANY, "Nobody has said yes."
+        for claim in claims:
             flight = Flight(removal_batch(claim))
             self.flights.append(flight)
             self.happened["removal claimed"] += 1
