@@ -13,8 +13,6 @@ from typing import Any, NamedTuple
 
 import pytest
 
-pytest.importorskip("psycopg")
-
 LOGIN = base64.b64encode(b"ops:a-secret").decode()
 #: Asks every address that there is, by GET and by POST, with a password and with a session.
 SCRIPT = f"""
