@@ -181,9 +181,10 @@ class ListViewSet(SyncViewSet[CustomerList]):
         rehearsing = requests.DryRun(request)
         wanted = self.checked_body(request, requests.NewListSerializer).validated_data
         make = partial(services.take_on_list if "list_id" in wanted else services.create_list, **wanted)
+        asked_as = requests.request_key(request)
         if rehearsing.wanted:
             return Response(rehearsals.shown(services.rehearse_new_list(make), request))
-        return self._told(request, make(asked_as=requests.request_key(request)), HTTPStatus.CREATED)
+        return self._told(request, make(asked_as=asked_as), HTTPStatus.CREATED)
 
     def _told(self, request: Request, row: CustomerList, status: HTTPStatus) -> Response:
         data = serializers.ListSerializer(row, context=self.get_serializer_context()).data

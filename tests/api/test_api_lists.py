@@ -135,6 +135,10 @@ def test_what_would_be_refused_a_rehearsal_refuses(reader: APIClient) -> None:
     refused = post(reader, "lists-list", body={"list_id": there.list_id}, query="?dry_run=true")
     assert (refused.status_code, "is there already" in refused.json()["detail"]) == (409, True)
     assert post(reader, "lists-list", body=CREATE, query="?dry_run=perhaps").status_code == 400
+    assert (
+        post(reader, "lists-list", body=CREATE, query="?dry_run=true", **{"Idempotency-Key": "a key"}).status_code
+        == 400
+    )
     assert post(reader, "lists-list", body=CREATE, query="?cursor=x").status_code == 400
 
 
