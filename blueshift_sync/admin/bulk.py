@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -44,9 +45,9 @@ class Asking:
     admin_site: Any
     media: Any
 
+    @abstractmethod
     def selection(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
         """What the action was asked for: the rows that were ticked, or what the filter finds."""
-        raise NotImplementedError
 
     def check_permission(self, request: HttpRequest, name: str) -> None:
         """Raises PermissionDenied without the permission that `has_<name>_permission` asks for."""
@@ -109,9 +110,9 @@ class Asking:
             address=request.get_full_path(),
         )
 
+    @abstractmethod
     def label_of(self, request: HttpRequest, action: str) -> str:
         """What the action is called in the list."""
-        raise NotImplementedError
 
     def counted(self, count: int) -> str:
         """So many of the list's rows, as "1,203 customers"."""
@@ -122,9 +123,9 @@ class Asking:
         """A row as the confirmation names it."""
         return name_of(row)
 
+    @abstractmethod
     def conditions(self, request: HttpRequest, *, naming_nobody: bool = False) -> list[tuple[str, str]]:
         """By what all rows are found that were selected with one click: titles and values for people."""
-        raise NotImplementedError
 
     # The history
 
@@ -155,9 +156,9 @@ class Asking:
             return None
         return self.get_queryset(request).filter(pk=ticked[0]).first()
 
+    @abstractmethod
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """The rows that this user may see."""
-        raise NotImplementedError
 
 
 class BulkAdmin(PageActionsAdmin, Asking):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -198,9 +199,9 @@ class RecordActions(Asking):
 
     # What the rows lead to, and who may do what to it
 
+    @abstractmethod
     def kinds(self) -> Sequence[Kind]:
         """The records that the rows are, or may lead to."""
-        raise NotImplementedError
 
     def carriers(self, rows: Any) -> Any:
         """The rows by which records are found: here the rows themselves."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
@@ -62,9 +63,9 @@ class Endpoint(APIView):
         request.get_host()  # answers name it: what comes under a foreign one is refused before anything is done
         super().initial(request, *args, **kwargs)
 
+    @abstractmethod
     def permissions_needed(self) -> tuple[str, ...]:
         """The full names of the permissions that this request needs."""
-        raise NotImplementedError
 
     def get_exception_handler(self) -> Callable[..., Any]:
         return problems.answer

@@ -6,6 +6,7 @@ The same filters choose what a push sends, where a parameter left out would send
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -420,9 +421,9 @@ class ByResults(OfCustomers):
         return {RecordResult, *_models_on(cls.base_filters[name].field_name, RecordResult)}
 
     @classmethod
+    @abstractmethod
     def with_results(cls, results: QuerySet[RecordResult]) -> Q:
         """What the rows fulfil that have one of these results."""
-        raise NotImplementedError
 
 
 class RunFilters(ByResults):
